@@ -1,0 +1,106 @@
+// TypedDict<K, V>: a Dict of trivially copyable keys and values.
+#ifndef SEGDICT_TYPED_DICT_H_
+#define SEGDICT_TYPED_DICT_H_
+
+#include <cstring>
+#include <optional>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "segdict/dict.h"
+
+namespace segdict {
+
+// Keys and values are stored as their bytes (std::has_unique_object_representations is asked of keys, so that equal
+// keys have equal bytes: no padding, no floating point). The bytes are those of this machine and compiler: for exchange
+// between languages, serialize yourself. A thin view of a Dict, which stays usable beside it. All calls behave as those
+// of Dict with the same name.
+template <class K, class V>
+class TypedDict {
+  static_assert(std::is_trivially_copyable_v<K> && std::has_unique_object_representations_v<K>,
+                "keys must be trivially copyable and without padding");
+  static_assert(std::is_trivially_copyable_v<V>, "values must be trivially copyable");
+
+ public:
+  explicit TypedDict(Dict dict) : dict_(std::move(dict)) {}
+
+  Dict& dict() { return dict_; }
+  const Dict& dict() const { return dict_; }
+
+  // NOT_FOUND if the key is not there; FAILED_PRECONDITION if what is there has another size than V.
+  absl::StatusOr<V> Get(const K& key) const {
+    V value;
+    size_t length = 0;
+    absl::Status status = dict_.Get(Bytes(key), {reinterpret_cast<char*>(&value), sizeof(V)}, &length);
+    if (absl::IsOutOfRange(status) || (status.ok() && length != sizeof(V))) return WrongSize();
+    if (!status.ok()) return status;
+    return value;
+  }
+  absl::StatusOr<bool> Contains(const K& key) const { return dict_.Contains(Bytes(key)); }
+
+  absl::Status Set(const K& key, const V& value, const WriteOptions& options = {}) {
+    return dict_.Set(Bytes(key), Bytes(value), options);
+  }
+  absl::Status Insert(const K& key, const V& value, const WriteOptions& options = {}) {
+    return dict_.Insert(Bytes(key), Bytes(value), options);
+  }
+  absl::Status Replace(const K& key, const V& value, const WriteOptions& options = {}) {
+    return dict_.Replace(Bytes(key), Bytes(value), options);
+  }
+  absl::Status Erase(const K& key) { return dict_.Erase(Bytes(key)); }
+  absl::StatusOr<V> Take(const K& key) {
+    absl::StatusOr<std::string> bytes = dict_.Take(Bytes(key));
+    if (!bytes.ok()) return bytes.status();
+    if (bytes->size() != sizeof(V)) return WrongSize();
+    return FromBytes(*bytes);
+  }
+
+  // fn(const V* now) -> std::optional<V>: null if the key is not there; nullopt leaves everything as it is.
+  template <class Fn>
+  absl::Status Update(const K& key, Fn&& fn) {
+    return dict_.Update(Bytes(key), [&](const Entry* entry) -> std::optional<std::string> {
+      std::optional<V> next;
+      if (entry != nullptr && entry->value.size() == sizeof(V)) {
+        const V now = FromBytes(entry->value);
+        next = fn(&now);
+      } else {
+        next = fn(static_cast<const V*>(nullptr));
+      }
+      if (!next.has_value()) return std::nullopt;
+      return std::string(Bytes(*next));
+    });
+  }
+
+  // visit(const K&, const V&) -> bool. Entries of other sizes are passed by.
+  template <class Visit>
+  absl::Status ForEach(Visit&& visit) const {
+    return dict_.ForEach([&](const Entry& entry) {
+      if (entry.key.size() != sizeof(K) || entry.value.size() != sizeof(V)) return true;
+      K key;
+      std::memcpy(&key, entry.key.data(), sizeof(K));
+      return static_cast<bool>(visit(static_cast<const K&>(key), FromBytes(entry.value)));
+    });
+  }
+
+ private:
+  template <class T>
+  static std::string_view Bytes(const T& object) {
+    return {reinterpret_cast<const char*>(&object), sizeof(T)};
+  }
+  static V FromBytes(std::string_view bytes) {
+    V value;
+    std::memcpy(&value, bytes.data(), sizeof(V));
+    return value;
+  }
+  static absl::Status WrongSize() { return absl::FailedPreconditionError("the value that is there has another size"); }
+
+  Dict dict_;
+};
+
+}  // namespace segdict
+
+#endif  // SEGDICT_TYPED_DICT_H_

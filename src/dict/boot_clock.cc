@@ -1,0 +1,92 @@
+#include "src/dict/boot_clock.h"
+
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <limits>
+#include <string_view>
+
+#include "src/base/hash.h"
+#include "src/sync/liveness.h"
+
+namespace segdict::internal {
+namespace {
+
+using Mem = RealMemory;
+
+int64_t Read(clockid_t id) {
+  timespec now;
+  clock_gettime(id, &now);
+  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+}
+
+int64_t SaturatingAdd(int64_t a, int64_t b) {
+  int64_t sum;
+  if (!__builtin_add_overflow(a, b, &sum)) return sum;
+  return b > 0 ? std::numeric_limits<int64_t>::max() : std::numeric_limits<int64_t>::min();
+}
+
+// A number for this boot, never 0; 1 where the kernel does not tell.
+uint64_t BootId() {
+  char text[64];
+  UniqueFd fd(open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
+  const ssize_t got = fd ? NoEintr([&] { return read(fd.get(), text, sizeof(text)); }) : -1;
+  return got < 36 ? 1 : Hash(std::string_view(text, 36), 0) | 2;
+}
+
+class BootClock : public Clock {
+ public:
+  explicit BootClock(int64_t offset) : offset_(offset) {}
+  int64_t Now() const override { return SaturatingAdd(Read(CLOCK_BOOTTIME), offset_); }
+
+ private:
+  int64_t offset_;
+};
+
+// The offset that lets the segment's time go on by the real time that has passed.
+int64_t OffsetAfterReboot(const Header& header) {
+  const auto real_less_segment = static_cast<int64_t>(Mem::Load(header.clock_real));
+  const auto old_offset = static_cast<int64_t>(Mem::Load(header.clock_offset));
+  const int64_t segment_now = SaturatingAdd(Read(CLOCK_REALTIME), -real_less_segment);
+  // Time goes on from at least where the last boot began, also if the wall clock was set back.
+  return SaturatingAdd(std::max(segment_now, old_offset), -Read(CLOCK_BOOTTIME));
+}
+
+}  // namespace
+
+void InitializeBootClock(Header& header) {
+  Mem::Store(header.clock_offset, 0);
+  Mem::Store(header.clock_real, static_cast<uint64_t>(Read(CLOCK_REALTIME) - Read(CLOCK_BOOTTIME)));
+  Mem::Store(header.boot_id, BootId());
+}
+
+absl::StatusOr<std::unique_ptr<Clock>> MakeBootClock(const Segment& segment) {
+  Header& header = segment.header();
+  const uint64_t boot = BootId();
+  int64_t offset = static_cast<int64_t>(Mem::Load(header.clock_offset));
+  if (Mem::Load(header.boot_id) != boot) {
+    if (segment.read_only()) {
+      offset = OffsetAfterReboot(header);  // for this handle alone, until a writer comes
+    } else {
+      absl::Status status = WithSegmentLock([&] { return segment.Reopen(); }, 0,
+                                            [&] {
+                                              if (Mem::Load(header.boot_id) != boot) {
+                                                offset = OffsetAfterReboot(header);
+                                                // A death between these stores: the boot id is still the old one, and
+                                                // the next one does it again, from the same clock_real.
+                                                Mem::Store(header.clock_offset, static_cast<uint64_t>(offset));
+                                                Mem::Store(header.boot_id, boot);
+                                              } else {
+                                                offset = static_cast<int64_t>(Mem::Load(header.clock_offset));
+                                              }
+                                              return absl::OkStatus();
+                                            });
+      if (!status.ok()) return status;
+    }
+  }
+  return std::unique_ptr<Clock>(std::make_unique<BootClock>(offset));
+}
+
+}  // namespace segdict::internal

@@ -1,0 +1,432 @@
+// The public class over its handle: argument checks, private copies into the shapes that the API gives, decisions.
+#include "segdict/dict.h"
+
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "src/dict/handle.h"
+
+namespace segdict {
+namespace {
+
+using internal::Current;
+using internal::Decision;
+using internal::DictHandle;
+using internal::Found;
+using internal::Writer;
+
+absl::Status Missing() { return {absl::StatusCode::kNotFound, ""}; }
+
+absl::Status Closed() { return absl::FailedPreconditionError("this dict was closed"); }
+
+Version VersionOf(const Found& found) { return {found.slot, internal::owned::Version(found.seq)}; }
+
+Entry ToEntry(const DictHandle& handle, std::string_view key, const Found& found, std::string_view value) {
+  return {.key = key,
+          .value = value,
+          .type = static_cast<Type>(found.copy.Type()),
+          .ttl = handle.TtlOf(found.copy.Expiry()),
+          .version = VersionOf(found),
+          .order = found.copy.Order()};
+}
+
+Entry ToEntry(const DictHandle& handle, const internal::Table<internal::RealMemory>::Snapshot& s) {
+  return {.key = s.key,
+          .value = s.value,
+          .type = static_cast<Type>(s.type),
+          .ttl = handle.TtlOf(s.expiry),
+          .version = s.version,
+          .order = s.order};
+}
+
+absl::StatusOr<int64_t> ToInt64(const Current& now) {
+  if (now.type != static_cast<uint8_t>(Type::kInt64) || now.value.size() != sizeof(int64_t)) {
+    return absl::FailedPreconditionError("the value is no 64-bit integer");
+  }
+  int64_t number;
+  std::memcpy(&number, now.value.data(), sizeof(number));
+  return number;
+}
+
+}  // namespace
+
+Dict::Dict(std::shared_ptr<DictHandle> handle) : handle_(std::move(handle)) {}
+Dict::Dict(const Dict&) = default;
+Dict& Dict::operator=(const Dict&) = default;
+Dict::Dict(Dict&&) noexcept = default;
+Dict& Dict::operator=(Dict&&) noexcept = default;
+Dict::~Dict() = default;
+
+absl::StatusOr<Dict> Dict::Create(const Location& location, const Options& options) {
+  absl::StatusOr<std::shared_ptr<DictHandle>> handle = DictHandle::Create(location, options);
+  if (!handle.ok()) return handle.status();
+  return Dict(*std::move(handle));
+}
+
+absl::StatusOr<Dict> Dict::Open(const Location& location, const Options& options) {
+  absl::StatusOr<std::shared_ptr<DictHandle>> handle = DictHandle::Open(location, options);
+  if (!handle.ok()) return handle.status();
+  return Dict(*std::move(handle));
+}
+
+absl::StatusOr<Dict> Dict::OpenOrCreate(const Location& location, const Options& options) {
+  // Somebody else may create or unlink between the two; each turn means that this happened once more.
+  for (int tries = 0; tries < 1000; ++tries) {
+    absl::StatusOr<Dict> dict = Open(location, options);
+    const bool empty_file = location.kind() == Location::Kind::kDescriptor && absl::IsFailedPrecondition(dict.status());
+    if (!absl::IsNotFound(dict.status()) && !empty_file) return dict;
+    absl::Status opened = dict.status();
+    dict = Create(location, options);
+    if (empty_file && absl::IsAlreadyExists(dict.status())) return opened;
+    if (!absl::IsAlreadyExists(dict.status())) return dict;
+  }
+  return absl::AbortedError("the segment was created and unlinked by others all the time; try again");
+}
+
+absl::Status Dict::Unlink(const Location& location) { return internal::Segment::Unlink(location); }
+
+absl::StatusOr<std::vector<SegmentInfo>> Dict::List() {
+  absl::StatusOr<std::vector<internal::Segment::Listed>> listed = internal::Segment::List();
+  if (!listed.ok()) return listed.status();
+  std::vector<SegmentInfo> infos;
+  for (internal::Segment::Listed& l : *listed) {
+    infos.push_back(
+        {.name = std::move(l.name), .size = l.size, .capacity = l.capacity, .owner = l.owner, .mode = l.mode});
+  }
+  return infos;
+}
+
+uint64_t Dict::ValueBytesFor(const Options& options, size_t key_length, uint64_t value_length, bool with_ttl) {
+  const internal::SlotForm form =
+      internal::SlotForm::Choose(options.slot_size / 8 - 1, key_length, value_length, with_ttl, options.ordered);
+  const uint64_t bytes = form.BlockLength(key_length, value_length);
+  if (!form.value_in_block) return 0;
+  const uint32_t page = internal::PageSizeFor(options.value_bytes);
+  const internal::SizeClasses classes(page);
+  const uint32_t size_class = classes.ClassFor(bytes);
+  if (size_class == 0) return std::max<uint64_t>(1, (bytes + page - 1) / page) * page;
+  const uint32_t per_page = classes.per_page(size_class);
+  return (page + per_page - 1) / per_page;
+}
+
+void Dict::Close() { handle_->Close(); }
+
+// ---- Reading
+// ---------------------------------------------------------------------------------------------------------------
+
+absl::Status Dict::Get(std::string_view key, std::string* value) const {
+  if (handle_->closed()) [[unlikely]]
+    return Closed();
+  return handle_->table().Get(key, value, [value](const Found& found, std::string_view bytes) {
+    if (!found.copy.ValueInBlock()) value->assign(bytes);
+  });
+}
+
+absl::StatusOr<std::string> Dict::Get(std::string_view key) const {
+  std::string value;
+  absl::Status status = Get(key, &value);
+  if (!status.ok()) return status;
+  return value;
+}
+
+absl::Status Dict::Get(std::string_view key, std::span<char> buffer, size_t* length) const {
+  if (handle_->closed()) return Closed();
+  internal::Table<internal::RealMemory>::Lookup lookup;
+  const auto& table = handle_->table();
+  const internal::Probe probe = table.context().Locate(table.context().HashOf(key));
+  table.Prefetch(probe);
+  const internal::Read read = table.LookUp(
+      key, probe, &lookup, [&](uint64_t bytes) -> char* { return bytes <= buffer.size() ? buffer.data() : nullptr; });
+  if (read == internal::Read::kMissing || (read == internal::Read::kFound && lookup.expired)) return Missing();
+  if (read != internal::Read::kFound || !lookup.copied) return table.Failed(read);
+  *length = static_cast<size_t>(lookup.found.copy.value_length);
+  if (*length > buffer.size()) {
+    return absl::OutOfRangeError(absl::StrCat("the value has ", *length, " bytes, the buffer ", buffer.size()));
+  }
+  if (!lookup.found.copy.ValueInBlock() && *length > 0)
+    std::memcpy(buffer.data(), lookup.found.copy.InlineValue().data(), *length);
+  return absl::OkStatus();
+}
+
+absl::Status Dict::Visit(std::string_view key, absl::FunctionRef<void(const Entry&)> visit) const {
+  if (handle_->closed()) return Closed();
+  std::string buffer;
+  return handle_->table().Get(
+      key, &buffer, [&](const Found& found, std::string_view bytes) { visit(ToEntry(*handle_, key, found, bytes)); });
+}
+
+absl::Status Dict::GetMany(std::span<const std::string_view> keys,
+                           absl::FunctionRef<void(size_t index, const Entry* entry)> visit) const {
+  if (handle_->closed()) return Closed();
+  std::string buffer;
+  return handle_->table().GetMany(keys, &buffer, [&](size_t i, const Found* found, std::string_view bytes) {
+    if (found == nullptr) return visit(i, nullptr);
+    const Entry entry = ToEntry(*handle_, keys[i], *found, bytes);
+    visit(i, &entry);
+  });
+}
+
+absl::StatusOr<std::vector<std::optional<std::string>>> Dict::GetMany(std::span<const std::string_view> keys) const {
+  std::vector<std::optional<std::string>> values(keys.size());
+  absl::Status status = GetMany(keys, [&](size_t i, const Entry* entry) {
+    if (entry != nullptr) values[i].emplace(entry->value);
+  });
+  if (!status.ok()) return status;
+  return values;
+}
+
+absl::StatusOr<bool> Dict::Contains(std::string_view key) const {
+  size_t length;
+  absl::Status status = Get(key, std::span<char>(), &length);
+  if (status.ok() || absl::IsOutOfRange(status)) return true;
+  if (absl::IsNotFound(status)) return false;
+  return status;
+}
+
+absl::Status Dict::ForEach(absl::FunctionRef<bool(const Entry&)> visit) const {
+  if (handle_->closed()) return Closed();
+  return handle_->table().ForEach([&](const auto& snapshot) { return visit(ToEntry(*handle_, snapshot)); });
+}
+
+absl::Status Dict::ForEachOrdered(Direction direction, absl::FunctionRef<bool(const Entry&)> visit) const {
+  if (handle_->closed()) return Closed();
+  if (!handle_->table().context().ordered) {
+    return absl::FailedPreconditionError(
+        "this dict does not keep the order of insertion; make it with Options::ordered");
+  }
+  return handle_->table().ForEachOrdered(direction,
+                                         [&](const auto& snapshot) { return visit(ToEntry(*handle_, snapshot)); });
+}
+
+uint64_t Dict::size() const { return handle_->table().Size(); }
+uint64_t Dict::capacity() const { return handle_->segment().fixed().capacity; }
+
+// ---- Writing
+// ---------------------------------------------------------------------------------------------------------------
+
+absl::Status Dict::Set(std::string_view key, std::string_view value, const WriteOptions& options) {
+  return handle_->Write([&](Writer& w) {
+    const int64_t expiry = handle_->ExpiryOf(options.ttl);
+    return handle_->table().Mutate(w, key, false, true, [&](const Current&) {
+      return Decision::Store(value, static_cast<uint8_t>(options.type), expiry);
+    });
+  });
+}
+
+absl::Status Dict::SetMany(std::span<const std::pair<std::string_view, std::string_view>> pairs,
+                           const WriteOptions& options, size_t* done) {
+  size_t set = 0;
+  absl::Status status;
+  for (const auto& [key, value] : pairs) {
+    status = Set(key, value, options);
+    if (!status.ok()) break;
+    ++set;
+  }
+  if (done != nullptr) *done = set;
+  return status;
+}
+
+absl::Status Dict::Insert(std::string_view key, std::string_view value, const WriteOptions& options) {
+  return handle_->Write([&](Writer& w) {
+    const int64_t expiry = handle_->ExpiryOf(options.ttl);
+    return handle_->table().Mutate(w, key, false, true, [&](const Current& now) {
+      if (now.live) return Decision::Return(absl::AlreadyExistsError("the key is there already"));
+      return Decision::Store(value, static_cast<uint8_t>(options.type), expiry);
+    });
+  });
+}
+
+absl::Status Dict::Replace(std::string_view key, std::string_view value, const WriteOptions& options) {
+  return handle_->Write([&](Writer& w) {
+    const int64_t expiry = handle_->ExpiryOf(options.ttl);
+    return handle_->table().Mutate(w, key, false, true, [&](const Current& now) {
+      if (!now.live) return Decision::Return(Missing());
+      Decision d = Decision::Store(value, static_cast<uint8_t>(options.type), expiry);
+      d.if_live = true;
+      return d;
+    });
+  });
+}
+
+absl::Status Dict::Erase(std::string_view key) {
+  return handle_->Write([&](Writer& w) {
+    // What had expired is reclaimed on the way, and was not there.
+    return handle_->table().Mutate(w, key, false, true, [](const Current& now) {
+      return Decision::Erase(now.live ? absl::OkStatus() : Missing());
+    });
+  });
+}
+
+absl::StatusOr<uint64_t> Dict::EraseMany(std::span<const std::string_view> keys) {
+  uint64_t erased = 0;
+  for (const std::string_view key : keys) {
+    absl::Status status = Erase(key);
+    if (!status.ok() && !absl::IsNotFound(status)) return status;
+    erased += status.ok() ? 1 : 0;
+  }
+  return erased;
+}
+
+absl::StatusOr<std::string> Dict::Take(std::string_view key) {
+  std::string value;
+  absl::Status status = handle_->Write([&](Writer& w) {
+    return handle_->table().Mutate(w, key, true, true, [&](const Current& now) {
+      value.assign(now.value);
+      return Decision::Erase(now.live ? absl::OkStatus() : Missing());
+    });
+  });
+  if (!status.ok()) return status;
+  return value;
+}
+
+absl::StatusOr<Version> Dict::CompareAndSet(std::string_view key, const Version& expected, std::string_view value,
+                                            const WriteOptions& options) {
+  Version version;
+  absl::Status status = handle_->Write([&](Writer& w) {
+    const int64_t expiry = handle_->ExpiryOf(options.ttl);
+    return handle_->table().Mutate(
+        w, key, false, true,
+        [&](const Current& now) {
+          if (!now.live) return Decision::Return(Missing());
+          if (now.version != expected)
+            return Decision::Return(absl::AbortedError("the entry has changed, or was moved"));
+          Decision d = Decision::Store(value, static_cast<uint8_t>(options.type), expiry);
+          d.if_live = true;
+          return d;
+        },
+        &version);
+  });
+  if (!status.ok()) return status;
+  return version;
+}
+
+absl::StatusOr<int64_t> Dict::FetchAdd(std::string_view key, int64_t addend, std::optional<int64_t> initial,
+                                       const WriteOptions& options) {
+  int64_t before = 0;
+  char bytes[sizeof(int64_t)];
+  absl::Status status = handle_->Write([&](Writer& w) {
+    return handle_->table().Mutate(w, key, true, false, [&](const Current& now) {
+      int64_t expiry;
+      if (now.live) {
+        absl::StatusOr<int64_t> number = ToInt64(now);
+        if (!number.ok()) return Decision::Return(number.status());
+        before = *number;
+        expiry = now.expiry;
+      } else if (initial.has_value()) {
+        before = *initial;
+        expiry = handle_->ExpiryOf(options.ttl);
+      } else {
+        return Decision::Return(Missing());
+      }
+      int64_t sum;
+      if (__builtin_add_overflow(before, addend, &sum)) {
+        return Decision::Return(
+            absl::OutOfRangeError(absl::StrCat(before, " + ", addend, " does not fit into 64 bits")));
+      }
+      std::memcpy(bytes, &sum, sizeof(sum));
+      Decision d = Decision::Store({bytes, sizeof(bytes)}, static_cast<uint8_t>(Type::kInt64), expiry);
+      d.if_live = now.live;
+      return d;
+    });
+  });
+  if (!status.ok()) return status;
+  return before;
+}
+
+absl::Status Dict::Update(std::string_view key, absl::FunctionRef<std::optional<std::string>(const Entry*)> fn,
+                          const std::optional<WriteOptions>& options) {
+  std::optional<std::string> made;
+  return handle_->Write([&](Writer& w) {
+    return handle_->table().Mutate(w, key, true, false, [&](const Current& now) {
+      if (now.live) {
+        const Entry entry{.key = key,
+                          .value = now.value,
+                          .type = static_cast<Type>(now.type),
+                          .ttl = handle_->TtlOf(now.expiry),
+                          .version = now.version,
+                          .order = 0};
+        made = fn(&entry);
+      } else {
+        made = fn(nullptr);
+      }
+      if (!made.has_value()) return Decision::Return();
+      uint8_t type = now.live ? now.type : 0;
+      int64_t expiry = now.live ? now.expiry : internal::kNever;
+      if (options.has_value()) {
+        type = static_cast<uint8_t>(options->type);
+        expiry = handle_->ExpiryOf(options->ttl);
+      }
+      Decision d = Decision::Store(*made, type, expiry);
+      d.if_live = now.live;
+      return d;
+    });
+  });
+}
+
+absl::Status Dict::Touch(std::string_view key, absl::Duration ttl) {
+  return handle_->Write([&](Writer& w) {
+    const int64_t expiry = handle_->ExpiryOf(ttl);
+    return handle_->table().Mutate(w, key, true, false, [&](const Current& now) {
+      if (!now.live) return Decision::Return(Missing());
+      Decision d = Decision::Store(now.value, now.type, expiry);
+      d.if_live = true;
+      d.keep_value = true;
+      return d;
+    });
+  });
+}
+
+absl::Status Dict::Clear() {
+  return handle_->Write([&](Writer& w) { return handle_->table().Clear(w); });
+}
+
+absl::StatusOr<uint64_t> Dict::Sweep(uint64_t budget) {
+  uint64_t swept = 0;
+  absl::Status status = handle_->Write([&](Writer& w) {
+    absl::StatusOr<uint64_t> result = handle_->table().Sweep(w, budget);
+    if (result.ok()) swept = *result;
+    return result.status();
+  });
+  if (!status.ok()) return status;
+  return swept;
+}
+
+// ---- The global lock
+// -------------------------------------------------------------------------------------------------------
+
+absl::StatusOr<Dict::LockGuard> Dict::Lock() {
+  absl::StatusOr<Writer*> writer = handle_->Lock();
+  if (!writer.ok()) return writer.status();
+  return LockGuard(handle_, *writer);
+}
+
+Dict::LockGuard::~LockGuard() {
+  if (writer_ != nullptr) handle_->Unlock(*static_cast<Writer*>(writer_));
+}
+
+// ---- Looking after it
+// ------------------------------------------------------------------------------------------------------
+
+absl::StatusOr<Stats> Dict::GetStats() const {
+  if (handle_->closed()) return Closed();
+  Stats stats = internal::Inspector<internal::RealMemory>(handle_->table()).CountStats();
+  stats.capacity = capacity();
+  stats.huge_page_bytes = handle_->segment().HugePageBytes();
+  return stats;
+}
+
+absl::StatusOr<VerifyReport> Dict::Verify() const {
+  if (handle_->closed()) return Closed();
+  return internal::Inspector<internal::RealMemory>(handle_->table()).Verify(handle_->segment().fixed());
+}
+
+absl::StatusOr<uint32_t> Dict::Recover() {
+  if (handle_->closed()) return Closed();
+  if (handle_->segment().read_only())
+    return absl::FailedPreconditionError("this dict was opened read-only; open it for writing");
+  return handle_->table().recovery().RecoverDead();
+}
+
+}  // namespace segdict

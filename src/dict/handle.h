@@ -1,0 +1,82 @@
+// A handle: a mapped segment, its table, and this process's writers. Dict copies share one.
+#ifndef SEGDICT_SRC_DICT_HANDLE_H_
+#define SEGDICT_SRC_DICT_HANDLE_H_
+
+#include <atomic>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "segdict/dict.h"
+#include "src/base/memory.h"
+#include "src/dict/writer_pool.h"
+#include "src/segment/segment.h"
+#include "src/table/inspect.h"
+#include "src/table/table.h"
+
+namespace segdict::internal {
+
+class DictHandle {
+ public:
+  static absl::StatusOr<std::shared_ptr<DictHandle>> Create(const Location& location, const Options& options);
+  static absl::StatusOr<std::shared_ptr<DictHandle>> Open(const Location& location, const Options& options);
+
+  const Table<RealMemory>& table() const { return *table_; }
+  Table<RealMemory>& table() { return *table_; }
+  const Segment& segment() const { return *segment_; }
+  const Clock& clock() const { return *clock_; }
+
+  void Close() { closed_.store(true, std::memory_order_relaxed); }
+  bool closed() const { return closed_.load(std::memory_order_relaxed); }
+
+  // Runs body(Writer&) -> absl::Status with this thread's writer; in lock mode under the global lock.
+  template <class Body>
+  absl::Status Write(Body&& body) {
+    absl::StatusOr<Writer*> writer = BeginWrite();
+    if (!writer.ok()) return writer.status();
+    Writer& w = **writer;
+    if (lock_mode_ == LockMode::kPerSlot) {
+      absl::Status status = body(w);
+      w.busy = false;
+      return status;
+    }
+    absl::Status status = table_->LockGlobal(w);
+    if (status.ok()) {
+      status = body(w);
+      table_->UnlockGlobal(w);
+    }
+    w.busy = false;
+    return status;
+  }
+
+  // The global lock for a section; the writer that holds it.
+  absl::StatusOr<Writer*> Lock();
+  void Unlock(Writer& writer);
+
+  // An absolute expiry on the segment's clock: never for an infinite time to live, saturating.
+  int64_t ExpiryOf(absl::Duration ttl) const;
+  absl::Duration TtlOf(int64_t expiry) const;
+
+ private:
+  DictHandle() = default;
+  static absl::StatusOr<std::shared_ptr<DictHandle>> Make(std::unique_ptr<Segment> segment, const Options& options);
+  // The thread's writer, marked busy, with the call's deadline.
+  absl::StatusOr<Writer*> BeginWrite();
+
+  std::unique_ptr<Segment> segment_;
+  std::unique_ptr<Clock> own_clock_;
+  const Clock* clock_ = nullptr;
+  std::unique_ptr<Liveness> liveness_;
+  std::unique_ptr<Table<RealMemory>> table_;
+  std::unique_ptr<WriterPool> pool_;  // after the table: its writers are given back first
+  LockMode lock_mode_ = LockMode::kPerSlot;
+  int64_t wait_limit_ = kNoDeadline;
+  std::atomic<bool> closed_{false};
+};
+
+// The parameters of a new segment; INVALID_ARGUMENT if the options ask for what cannot be.
+absl::StatusOr<FixedHeader> PlanSegment(const Options& options);
+
+}  // namespace segdict::internal
+
+#endif  // SEGDICT_SRC_DICT_HANDLE_H_

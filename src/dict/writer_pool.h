@@ -1,0 +1,48 @@
+// The writers of one handle: one a thread, claimed at its first write, given back when the thread ends or the handle
+// goes.
+//
+// A forked child has none of its parent's writers: their tokens are not inherited, so it forgets them and claims its
+// own.
+#ifndef SEGDICT_SRC_DICT_WRITER_POOL_H_
+#define SEGDICT_SRC_DICT_WRITER_POOL_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "src/sync/writer.h"
+
+namespace segdict::internal {
+
+class WriterPool {
+ public:
+  using Claim = std::function<absl::StatusOr<std::unique_ptr<Writer>>()>;
+  using Release = std::function<void(std::unique_ptr<Writer>)>;
+
+  WriterPool(Claim claim, Release release);
+  ~WriterPool();
+  WriterPool(const WriterPool&) = delete;
+  WriterPool& operator=(const WriterPool&) = delete;
+
+  // The calling thread's writer. After the first call of a thread: two thread-local loads and one of the process
+  // generation.
+  absl::StatusOr<Writer*> ForThisThread();
+
+ private:
+  struct ThreadState;
+  static void EndOfThread(void* state);
+  absl::StatusOr<Writer*> FindOrClaim(uint64_t generation);
+  void ForgetInherited(uint64_t generation);
+
+  const uint64_t id_;  // never used again in this process
+  Claim claim_;
+  Release release_;
+  uint64_t generation_;  // of the process that `writers_` are of; guarded by ForkRegistryMutex
+  std::vector<std::unique_ptr<Writer>> writers_;
+};
+
+}  // namespace segdict::internal
+
+#endif  // SEGDICT_SRC_DICT_WRITER_POOL_H_

@@ -1,0 +1,136 @@
+// A slot: one entry of the table, 32, 64 or 128 bytes.
+//
+//   word 0   seq      owned word: the seqlock
+//   word 1   meta     0: the slot is empty
+//   word 2.. payload  [insertion number] [expiry] [block reference]  then bytes: [key] [value]
+//
+// The bracketed words are there when meta's flags say so, in that order; key and value bytes follow each other without
+// a gap. Three forms, by what fits: key and value in the slot; key in the slot and value in a block; key and value (in
+// this order) in a block.
+//
+//   meta     bits  0..15  key length          16..23  value length if in the slot, else bits 32..39 of it
+//                 24..31  type tag            32..47  flags                         48..63  marks (reserved: 0)
+//   block reference       bits 0..31 the block's first granule of the arena, 32..63 the low bits of the value length
+#ifndef SEGDICT_SRC_LAYOUT_SLOT_H_
+#define SEGDICT_SRC_LAYOUT_SLOT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+#include "src/base/memory.h"
+
+namespace segdict::internal {
+
+inline constexpr uint32_t kMaxSlotSize = 128;
+inline constexpr uint32_t kMaxSlotWords = kMaxSlotSize / 8 - 1;  // meta and payload
+inline constexpr uint32_t kMaxKeyLength = 65535;
+inline constexpr uint64_t kMaxValueLength = (1ull << 40) - 1;
+inline constexpr uint32_t kGranule = 64;  // unit of the arena's addresses, bytes
+
+// A slot's words in the segment; `words` continues to the slot's size.
+struct Slot {
+  Word seq;
+  Word words[1];
+};
+
+namespace meta {
+inline constexpr uint64_t kOccupied = 1ull << 32;
+inline constexpr uint64_t kValueInBlock = 1ull << 33;
+inline constexpr uint64_t kKeyInBlock = 1ull << 34;
+inline constexpr uint64_t kHasExpiry = 1ull << 35;
+inline constexpr uint64_t kHasOrder = 1ull << 36;
+inline constexpr uint64_t kKnown = 0x0000'001f'ffff'ffffull;  // every bit that this version gives a meaning
+}  // namespace meta
+
+// The words of a slot in private memory: meta and payload, and where in them what lies. Parse() bounds everything, so
+// that no later use of a field can leave the copy, whatever the bytes were.
+struct SlotCopy {
+  uint64_t words[kMaxSlotWords];
+
+  // Filled by Parse:
+  uint32_t bytes_at;  // byte offset in `words` of the inline bytes
+  uint32_t key_length;
+  uint64_t value_length;
+  uint64_t granule;  // first granule of the block; meaningful if InBlock()
+
+  uint64_t meta() const { return words[0]; }
+  bool Empty() const { return words[0] == 0; }
+  bool ValueInBlock() const { return (words[0] & meta::kValueInBlock) != 0; }
+  bool KeyInBlock() const { return (words[0] & meta::kKeyInBlock) != 0; }
+  bool HasExpiry() const { return (words[0] & meta::kHasExpiry) != 0; }
+  bool HasOrder() const { return (words[0] & meta::kHasOrder) != 0; }
+  uint8_t Type() const { return static_cast<uint8_t>(words[0] >> 24); }
+  uint64_t Order() const { return HasOrder() ? words[1] : 0; }
+  int64_t Expiry() const { return HasExpiry() ? static_cast<int64_t>(words[1 + (HasOrder() ? 1 : 0)]) : 0; }
+  const char* bytes() const { return reinterpret_cast<const char*>(words) + bytes_at; }
+  std::string_view InlineKey() const { return {bytes(), key_length}; }
+  std::string_view InlineValue() const { return {bytes() + key_length, static_cast<size_t>(value_length)}; }
+  // Bytes in the block, key included.
+  uint64_t BlockLength() const { return value_length + (KeyInBlock() ? key_length : 0); }
+
+  // Interprets `words` of a slot with `word_count` words. False: not an entry that this library writes (corrupt, or
+  // torn and about to be read again). An empty slot is not parsed.
+  bool Parse(uint32_t word_count) {
+    const uint64_t m = words[0];
+    if ((m & meta::kOccupied) == 0 || (m & ~meta::kKnown) != 0) return false;
+    if (KeyInBlock() && !ValueInBlock()) return false;
+    uint32_t at = 1 + (HasOrder() ? 1 : 0) + (HasExpiry() ? 1 : 0);
+    key_length = static_cast<uint32_t>(m & 0xffff);
+    value_length = (m >> 16) & 0xff;
+    if (ValueInBlock()) {
+      if (at >= word_count) return false;
+      granule = words[at] & 0xffffffff;
+      value_length = (value_length << 32) | (words[at] >> 32);
+      ++at;
+    }
+    bytes_at = at * 8;
+    uint64_t inline_length = KeyInBlock() ? 0 : key_length;
+    if (!ValueInBlock()) inline_length += value_length;
+    return at <= word_count && inline_length <= (word_count - at) * 8;
+  }
+};
+
+// How an entry is laid out, decided by its lengths alone: equal entries have equal words.
+struct SlotForm {
+  bool key_in_block;
+  bool value_in_block;
+
+  static SlotForm Choose(uint32_t word_count, size_t key_length, uint64_t value_length, bool expiry, bool order) {
+    const uint64_t room = (word_count - 1 - (expiry ? 1 : 0) - (order ? 1 : 0)) * 8ull;
+    if (value_length <= 255 && key_length + value_length <= room) return {false, false};
+    return {key_length + 8 > room, true};
+  }
+  uint64_t BlockLength(size_t key_length, uint64_t value_length) const {
+    return !value_in_block ? 0 : value_length + (key_in_block ? key_length : 0);
+  }
+};
+
+// Builds the words of an entry; returns them parsed. `granule` counts only if the form needs a block.
+inline SlotCopy EncodeSlot(uint32_t word_count, SlotForm form, std::string_view key, std::string_view value,
+                           uint8_t type, bool has_expiry, int64_t expiry, bool has_order, uint64_t order,
+                           uint64_t granule) {
+  SlotCopy copy;
+  std::memset(copy.words, 0, sizeof(copy.words));
+  uint64_t m = meta::kOccupied | key.size() | static_cast<uint64_t>(type) << 24;
+  uint32_t at = 1;
+  if (has_order) m |= meta::kHasOrder, copy.words[at++] = order;
+  if (has_expiry) m |= meta::kHasExpiry, copy.words[at++] = static_cast<uint64_t>(expiry);
+  if (form.value_in_block) {
+    m |= meta::kValueInBlock | (form.key_in_block ? meta::kKeyInBlock : 0) | (value.size() >> 32) << 16;
+    copy.words[at++] = granule | (static_cast<uint64_t>(value.size()) & 0xffffffff) << 32;
+  } else {
+    m |= static_cast<uint64_t>(value.size()) << 16;
+  }
+  copy.words[0] = m;
+  char* bytes = reinterpret_cast<char*>(copy.words + at);
+  if (!form.key_in_block && !key.empty()) std::memcpy(bytes, key.data(), key.size());
+  if (!form.value_in_block && !value.empty()) std::memcpy(bytes + key.size(), value.data(), value.size());
+  copy.Parse(word_count);
+  return copy;
+}
+
+}  // namespace segdict::internal
+
+#endif  // SEGDICT_SRC_LAYOUT_SLOT_H_

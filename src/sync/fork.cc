@@ -1,0 +1,53 @@
+#include "src/sync/fork.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include <atomic>
+#include <cstdlib>
+
+namespace segdict::internal {
+namespace {
+
+struct Gates {
+  std::mutex registry, gate;
+};
+
+Gates& TheGates() {
+  // Never destroyed: writers are given back by thread-exit handlers that may run late.
+  static Gates* gates = [] {
+    auto* made = new Gates;
+    pthread_atfork([] { TheGates().registry.lock(), TheGates().gate.lock(); },
+                   [] { TheGates().gate.unlock(), TheGates().registry.unlock(); },
+                   [] { TheGates().gate.unlock(), TheGates().registry.unlock(); });
+    return made;
+  }();
+  return *gates;
+}
+
+std::atomic<uint64_t>* MakeWipedPage() {
+  void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  // Linux 4.14 has it; without it nothing here is safe, so there is no way on.
+  if (page == MAP_FAILED || madvise(page, 4096, MADV_WIPEONFORK) != 0) std::abort();
+  return static_cast<std::atomic<uint64_t>*>(page);
+}
+
+}  // namespace
+
+std::mutex& ForkRegistryMutex() { return TheGates().registry; }
+std::mutex& ForkGate() { return TheGates().gate; }
+
+uint64_t ProcessGeneration() {
+  static std::atomic<uint64_t>* const word = MakeWipedPage();
+  uint64_t generation = word->load(std::memory_order_relaxed);
+  if (generation != 0) [[likely]]
+    return generation;
+  uint64_t fresh = 0;
+  while (getrandom(&fresh, sizeof(fresh), 0) != sizeof(fresh) || fresh == 0) {
+  }
+  // Of several threads the first one's number stays.
+  return word->compare_exchange_strong(generation, fresh) ? fresh : generation;
+}
+
+}  // namespace segdict::internal

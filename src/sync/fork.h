@@ -1,0 +1,20 @@
+// What has to be known and held still about fork(2).
+#ifndef SEGDICT_SRC_SYNC_FORK_H_
+#define SEGDICT_SRC_SYNC_FORK_H_
+
+#include <cstdint>
+#include <mutex>
+
+namespace segdict::internal {
+
+// Forks by libc wait while either of these is held, and a child finds both free. Order: Registry, then Gate.
+std::mutex& ForkRegistryMutex();  // guards the process's lists of handles and writers
+std::mutex& ForkGate();           // held while a description that carries a liveness lock has a descriptor
+
+// A number that differs between a process and its forked children; one load in the common case. Read from a page that
+// the kernel wipes in children (MADV_WIPEONFORK), so it holds for every kind of fork.
+uint64_t ProcessGeneration();
+
+}  // namespace segdict::internal
+
+#endif  // SEGDICT_SRC_SYNC_FORK_H_

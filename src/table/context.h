@@ -1,0 +1,101 @@
+// What every part of the table works on: the mapped regions, the arena, who is alive, what time it is.
+#ifndef SEGDICT_SRC_TABLE_CONTEXT_H_
+#define SEGDICT_SRC_TABLE_CONTEXT_H_
+
+#include <cstdint>
+#include <string_view>
+
+#include "segdict/clock.h"
+#include "src/arena/arena.h"
+#include "src/base/hash.h"
+#include "src/layout/regions.h"
+#include "src/sync/liveness.h"
+
+namespace segdict::internal {
+
+// Where a key is looked for, from its hash: the home group, the slot in it that is tried first, and the tag.
+struct Probe {
+  uint64_t home;
+  uint32_t tag;        // 1..255
+  uint32_t preferred;  // 0..14
+};
+
+// The groups of one home's probe sequence, in order: home + i * step modulo the number of groups, a prime, so that
+// every group comes once. The step depends on the home alone, so all keys of a home share one sequence and its reach
+// fits in one byte of the home.
+class ProbeSequence {
+ public:
+  ProbeSequence(uint64_t home, uint64_t groups)
+      : group_(home), step_(groups == 1 ? 0 : 1 + Reduce(Mix(home + 1), groups - 1)), groups_(groups) {}
+  uint64_t group() const { return group_; }
+  void Next() {
+    group_ += step_;
+    if (group_ >= groups_) group_ -= groups_;
+  }
+
+ private:
+  uint64_t group_, step_, groups_;
+};
+
+template <class Mem>
+struct Context {
+  Context(const Regions& r, uint64_t hash_seed, bool is_ordered, Liveness* live, const Clock* c)
+      : regions(r), arena(r), liveness(live), clock(c), seed(hash_seed), ordered(is_ordered) {}
+
+  Regions regions;
+  Arena<Mem> arena;
+  Liveness* liveness;  // null for a read-only handle
+  const Clock* clock;
+  uint64_t seed;
+  bool ordered;
+
+  const Geometry& geometry() const { return regions.geometry(); }
+  uint64_t groups() const { return geometry().shape.groups; }
+  uint32_t records() const { return geometry().shape.records; }
+
+  Probe Locate(uint64_t hash) const {
+    // The home from the high bits; tag and preferred slot from the low ones.
+    return {.home = Reduce(hash, groups()),
+            .tag = static_cast<uint32_t>(((hash & 0xff) * 255) >> 8) + 1,
+            .preferred = static_cast<uint32_t>(((hash >> 8 & 0xff) * kSlotsPerGroup) >> 8)};
+  }
+  uint64_t HashOf(std::string_view key) const { return Hash(key, seed); }
+
+  // The word with the displacement first: whoever sees there that nothing is displaced then sees, in the other word
+  // too, every tag that was set before (a move sets the tag at home, then lowers the displacement).
+  GroupView LoadGroup(uint64_t g) const {
+    GroupView view;
+    view.words[1] = Mem::Load(regions.group(g).words[1]);
+    view.words[0] = Mem::Load(regions.group(g).words[0]);
+    return view;
+  }
+
+  // Steps along a probe sequence that a displacement byte stands for.
+  uint64_t Reach(uint32_t displacement) const {
+    return displacement == kDisplacementToEnd || displacement >= groups() ? groups() - 1 : displacement;
+  }
+  static uint32_t DisplacementByte(uint64_t steps) {
+    return steps < kDisplacementToEnd ? static_cast<uint32_t>(steps) : kDisplacementToEnd;
+  }
+
+  // Sets one byte of a group's words. Other bytes have other owners, hence CAS; the caller owns this byte, so it ends.
+  void SetGroupByte(uint64_t g, uint32_t byte, uint32_t value) const {
+    Word& word = regions.group(g).words[byte / 8];
+    const uint32_t shift = byte % 8 * 8;
+    uint64_t now = Mem::Load(word);
+    do {
+      if ((now >> shift & 0xff) == value) return;
+    } while (!Mem::Cas(word, now, (now & ~(0xffull << shift)) | static_cast<uint64_t>(value) << shift));
+  }
+  void SetTag(uint64_t slot, uint32_t tag) const {
+    SetGroupByte(slot / kSlotsPerGroup, static_cast<uint32_t>(slot % kSlotsPerGroup), tag);
+  }
+  uint32_t LoadTag(uint64_t slot) const {
+    return LoadGroup(slot / kSlotsPerGroup).Tag(static_cast<uint32_t>(slot % kSlotsPerGroup));
+  }
+  void SetMaxDisplacement(uint64_t g, uint32_t displacement) const { SetGroupByte(g, kSlotsPerGroup, displacement); }
+};
+
+}  // namespace segdict::internal
+
+#endif  // SEGDICT_SRC_TABLE_CONTEXT_H_

@@ -1,0 +1,77 @@
+// The keys of one home group, found by looking at every slot that its max displacement reaches. For what must know all
+// keys of a home rather than one: exact displacements, iteration, pulling keys home, recovery.
+#ifndef SEGDICT_SRC_TABLE_HOME_SCAN_H_
+#define SEGDICT_SRC_TABLE_HOME_SCAN_H_
+
+#include <cstdint>
+#include <string>
+
+#include "src/table/reader.h"
+
+namespace segdict::internal {
+
+template <class Mem>
+class HomeScan {
+ public:
+  explicit HomeScan(const Context<Mem>& context) : c_(context), reader_(context) {}
+
+  // Reads slot `s`; kFound only if it holds a key whose home is `home`. `body` as in Reader::ReadSlot, called only for
+  // such keys.
+  template <class Body>
+  Read ReadOfHome(uint64_t home, uint64_t s, Found* found, Body&& body) const {
+    bool ours = false;
+    const Read read = reader_.ReadSlot(s, found, [&](const SlotCopy& copy) {
+      ours = c_.Locate(c_.HashOf(reader_.KeyOf(copy, &key_))).home == home;
+      if (ours) body(copy);
+    });
+    return read == Read::kFound && !ours ? Read::kMissing : read;
+  }
+
+  // Calls visit(found, displacement) for each key of `home` in group `g` until it says false. False if it did.
+  // Slots that are corrupt or contended are passed by.
+  template <class Visit>
+  bool VisitGroup(uint64_t home, uint64_t g, uint64_t displacement, Visit&& visit) const {
+    const GroupView view = c_.LoadGroup(g);
+    for (uint32_t occupied = ~view.Match(0) & 0x7fff; occupied != 0; occupied &= occupied - 1) {
+      Found found;
+      const uint64_t s = g * kSlotsPerGroup + static_cast<uint32_t>(__builtin_ctz(occupied));
+      if (ReadOfHome(home, s, &found, [](const SlotCopy&) {}) != Read::kFound) continue;
+      found.displacement = displacement;
+      if (!visit(found)) return false;
+    }
+    return true;
+  }
+
+  // Calls visit(found) for keys of `home` displaced by `from` steps or less, the farthest first, until it says false.
+  template <class Visit>
+  void VisitDisplaced(uint64_t home, uint64_t from, Visit&& visit) const {
+    std::vector<uint64_t> groups;  // the sequence is made forwards
+    ProbeSequence sequence(home, c_.groups());
+    for (uint64_t d = 0; d <= from; ++d, sequence.Next()) groups.push_back(sequence.group());
+    for (uint64_t d = from; d >= 1; --d) {
+      if (!VisitGroup(home, groups[d], d, visit)) return;
+    }
+  }
+
+  // Sets the home's max displacement to what its keys need, at most what it was. REQUIRES: its home lock is held by the
+  // caller (or by the record that the caller recovers). Idempotent.
+  void LowerMaxDisplacement(uint64_t home) const {
+    const uint32_t now = c_.LoadGroup(home).MaxDisplacement();
+    if (now == 0) return;
+    uint64_t farthest = 0;
+    VisitDisplaced(home, c_.Reach(now), [&](const Found& found) {
+      farthest = found.displacement;
+      return false;
+    });
+    c_.SetMaxDisplacement(home, c_.DisplacementByte(farthest));
+  }
+
+ private:
+  const Context<Mem>& c_;
+  Reader<Mem> reader_;
+  mutable std::string key_;
+};
+
+}  // namespace segdict::internal
+
+#endif  // SEGDICT_SRC_TABLE_HOME_SCAN_H_

@@ -1,0 +1,327 @@
+// The four ways in which a slot changes: overwrite, insert, erase, move. Each is journaled, shows readers what was
+// before, changes the words under the slot's lock, and takes effect by one store, marked COMMIT. At each store it is
+// said what a death right after it leaves; recovery.h is the other half.
+//
+// Common to all. `shown` is cleared before anything is journaled (a stale one would show, or prove, what is not). The
+// journal is complete before `op` is stored, `op` before the lock is tried: whoever finds the lock finds in the journal
+// what it is for.
+#ifndef SEGDICT_SRC_TABLE_PROTOCOL_H_
+#define SEGDICT_SRC_TABLE_PROTOCOL_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "src/table/home_scan.h"
+#include "src/table/recovery.h"
+
+namespace segdict::internal {
+
+enum class Step {
+  kDone,
+  kLost,     // the entry is not what was looked at any more: look again
+  kExpired,  // found expired under the lock
+  kFull,     // no empty slot anywhere
+  kCorrupt,
+};
+
+// A block in w's hands, state RECORD(w).
+struct TakenBlock {
+  uint64_t granule;
+  uint64_t word;
+};
+
+template <class Mem>
+class Protocol {
+ public:
+  Protocol(Context<Mem>& context, Recovery<Mem>& recovery) : c_(context), recovery_(recovery), scan_(context) {}
+
+  // ---- Home locks
+  // ----------------------------------------------------------------------------------------------------------
+
+  // Serializes insert, erase and move of the keys whose home is `g`. May wait.
+  absl::Status LockHome(Writer& w, uint64_t g) {
+    Mem::Store(w.record->home, g + 1);  // death: recovery finds the lock not r's, and ignores it
+    Word& lock = c_.regions.home_lock(g);
+    for (;;) {
+      uint64_t word = Mem::Load(lock);
+      if (owned::IsLocked(word)) {
+        absl::Status status = recovery_.AwaitChange(w, lock, word, {LockName::Kind::kHome, g});
+        if (!status.ok()) {
+          Mem::Store(w.record->home, 0);
+          return status;
+        }
+      } else if (Mem::Cas(lock, word, owned::LockedBy(word, w.index))) {
+        return absl::OkStatus();  // death: recovery unlocks
+      }
+    }
+  }
+
+  bool TryLockHome(Writer& w, uint64_t g) {
+    Word& lock = c_.regions.home_lock(g);
+    uint64_t word = Mem::Load(lock);
+    if (owned::IsLocked(word)) return false;
+    Mem::Store(w.record->home, g + 1);
+    if (Mem::Cas(lock, word, owned::LockedBy(word, w.index))) return true;
+    Mem::Store(w.record->home, 0);
+    return false;
+  }
+
+  void UnlockHome(Writer& w, uint64_t g) {
+    Word& lock = c_.regions.home_lock(g);
+    Mem::Store(lock, owned::Same(Mem::Load(lock)));
+    Mem::Store(w.record->home, 0);
+    recovery_.WakeWaiters(*w.record);
+  }
+
+  // ---- Overwrite
+  // -----------------------------------------------------------------------------------------------------------
+
+  // Replaces the entry that was found (unlocked, at found.seq) by `fresh`. The new words refer to `block`, or, with
+  // `keep_block`, to the old entry's, or to none. With `live_until` not 0 the clock is read under the lock, and
+  // kExpired says that it had passed.
+  Step Overwrite(Writer& w, const Found& found, const SlotCopy& fresh, const TakenBlock* block, bool keep_block,
+                 int64_t live_until) {
+    WriterRecord& j = *w.record;
+    Slot& slot = c_.regions.slot(found.slot);
+    const bool frees = found.copy.ValueInBlock() && !keep_block;
+    ClearShown(j);
+    OldBlock old;
+    if (frees) {
+      if (const Step step = JournalOld(j, found, &old); step != Step::kDone) return step;
+    }
+    Mem::Store(j.slot, found.slot);
+    Mem::Store(j.op, OpWord{Operation::kOverwrite, Outcome::kUndecided, block != nullptr, frees}.Encode());
+    // Death up to here and after a lost CAS: slot not r's, nothing shown: aborted, the new block is freed.
+    uint64_t seq = found.seq;
+    if (!Mem::Cas(slot.seq, seq, owned::LockedBy(seq, w.index))) return GiveUp(j);
+    // Death: aborted; the words are untouched. Readers: nothing shown, so the slot's words, which are the old ones.
+    if (live_until != 0 && c_.clock->Now() >= live_until) {
+      Mem::Store(slot.seq, owned::Next(found.seq));
+      EndOperation(j);
+      return Step::kExpired;
+    }
+    StoreImage(j, found.copy);
+    Mem::Store(j.shown, kShownSrc);
+    // Death from here: readers have the image, recovery puts it back.
+    StoreWords(slot, fresh);
+    if (block != nullptr) c_.arena.Settle(block->granule, block->word, static_cast<uint32_t>(found.slot));
+    Mem::Commit(slot.seq, owned::Next(found.seq));  // COMMIT
+    // Death: not r's any more and SRC shown: committed; recovery frees the old block.
+    if (frees) c_.arena.Free(w, old.granule, old.word);
+    EndOperation(j);
+    return Step::kDone;
+  }
+
+  // ---- Insert
+  // --------------------------------------------------------------------------------------------------------------
+
+  // Adds an entry whose key was not found. REQUIRES: the home lock is held. `place` and `after` get its slot and the
+  // seq that it was committed with.
+  Step Insert(Writer& w, const Probe& probe, const SlotCopy& fresh, const TakenBlock* block, uint64_t* place,
+              uint64_t* after) {
+    WriterRecord& j = *w.record;
+    ClearShown(j);
+    const uint64_t share = Mem::LoadOwn(j.share) + 1;
+    Mem::Store(j.share_after, share);
+    Mem::Store(j.dst, c_.geometry().slots);  // none yet
+    Mem::Store(j.op, OpWord{Operation::kInsert, Outcome::kUndecided, block != nullptr, false}.Encode());
+    // Death here and between candidates: no slot is r's, nothing shown: aborted.
+    ProbeSequence sequence(probe.home, c_.groups());
+    for (uint64_t d = 0; d < c_.groups(); ++d, sequence.Next()) {
+      uint32_t empty = c_.LoadGroup(sequence.group()).Match(0);
+      while (empty != 0) {
+        const uint32_t first = 1u << probe.preferred;
+        const uint32_t i =
+            d == 0 && (empty & first) != 0 ? probe.preferred : static_cast<uint32_t>(__builtin_ctz(empty));
+        empty &= ~(1u << i);
+        const uint64_t s = sequence.group() * kSlotsPerGroup + i;
+        Slot& slot = c_.regions.slot(s);
+        uint64_t seq = Mem::Load(slot.seq);
+        if (owned::IsLocked(seq) || Mem::Load(slot.words[0]) != 0) continue;
+        Mem::Store(j.dst, s);
+        if (!Mem::Cas(slot.seq, seq, owned::LockedBy(seq, w.index))) continue;
+        // Empty at `seq`, and locked from it: empty now. Death: aborted, nothing to clear.
+        Mem::Store(j.shown, kShownDst);
+        // Death from here: readers see an empty slot; recovery clears tag and words.
+        for (uint32_t k = c_.geometry().slot_words; k-- > 0;) Mem::Store(slot.words[k], fresh.words[k]);
+        if (block != nullptr) c_.arena.Settle(block->granule, block->word, static_cast<uint32_t>(s));
+        // Before the key can be found: a lookup must reach it. Too high for a while is only slow.
+        if (const uint32_t byte = c_.DisplacementByte(d); byte > c_.LoadGroup(probe.home).MaxDisplacement()) {
+          c_.SetMaxDisplacement(probe.home, byte);
+        }
+        // Under the lock: set after the release, a rollback could take away an overwrite that was acknowledged
+        // meanwhile.
+        c_.SetTag(s, probe.tag);
+        Mem::Commit(slot.seq, owned::Next(seq));  // COMMIT
+        // Death: not r's any more and DST shown: committed; recovery sets the share.
+        Mem::Store(j.share, share);
+        EndOperation(j);
+        *place = s;
+        *after = owned::Next(seq);
+        return Step::kDone;
+      }
+    }
+    Mem::Store(j.op, OpWord{}.Encode());
+    return Step::kFull;
+  }
+
+  // ---- Erase
+  // ---------------------------------------------------------------------------------------------------------------
+
+  // Removes the entry that was found (unlocked, at found.seq). REQUIRES: the lock of its home is held.
+  Step Erase(Writer& w, const Found& found, uint64_t home) {
+    WriterRecord& j = *w.record;
+    Slot& slot = c_.regions.slot(found.slot);
+    ClearShown(j);
+    OldBlock old;
+    if (found.copy.ValueInBlock()) {
+      if (const Step step = JournalOld(j, found, &old); step != Step::kDone) return step;
+    }
+    const uint64_t share = Mem::LoadOwn(j.share) - 1;
+    Mem::Store(j.share_after, share);
+    Mem::Store(j.slot, found.slot);
+    Mem::Store(j.op, OpWord{Operation::kErase, Outcome::kUndecided, false, found.copy.ValueInBlock()}.Encode());
+    uint64_t seq = found.seq;
+    if (!Mem::Cas(slot.seq, seq, owned::LockedBy(seq, w.index))) return GiveUp(j);
+    StoreImage(j, found.copy);
+    Mem::Store(j.shown, kShownSrc);
+    // Death up to here: aborted. Readers that come by the tag have the image.
+    c_.SetTag(found.slot, 0);  // COMMIT: whoever looks for the key from now on passes the slot by
+    // Death: SRC shown and the tag clear: committed; recovery empties the slot and does the rest.
+    for (uint32_t k = 0; k < c_.geometry().slot_words; ++k) Mem::Store(slot.words[k], 0);
+    Mem::Store(slot.seq, owned::Next(found.seq));
+    // Only now: a scan must not see the erased key.
+    if (found.displacement > 0) LowerAfter(home, found.displacement);
+    Mem::Store(j.share, share);
+    if (found.copy.ValueInBlock()) c_.arena.Free(w, old.granule, old.word);
+    EndOperation(j);
+    return Step::kDone;
+  }
+
+  // ---- Move
+  // ----------------------------------------------------------------------------------------------------------------
+
+  // After an erase in group `g`: brings the farthest displaced key whose home is `g` into a free slot there, so that
+  // churn does not age the table. Does nothing if there is no such key, no free slot, or anybody else at work there.
+  void PullHome(Writer& w, uint64_t g) {
+    if (c_.LoadGroup(g).MaxDisplacement() == 0 || !TryLockHome(w, g)) return;
+    const GroupView view = c_.LoadGroup(g);
+    Found farthest;
+    bool found = false;
+    scan_.VisitDisplaced(g, c_.Reach(view.MaxDisplacement()), [&](const Found& candidate) {
+      farthest = candidate;
+      found = true;
+      return false;
+    });
+    if (found && !owned::IsLocked(farthest.seq)) {
+      for (uint32_t empty = view.Match(0); empty != 0; empty &= empty - 1) {
+        const uint64_t dst = g * kSlotsPerGroup + static_cast<uint32_t>(__builtin_ctz(empty));
+        const uint64_t seq = Mem::Load(c_.regions.slot(dst).seq);
+        if (owned::IsLocked(seq) || Mem::Load(c_.regions.slot(dst).words[0]) != 0) continue;
+        Move(w, g, farthest, dst, seq);
+        break;
+      }
+    }
+    UnlockHome(w, g);
+  }
+
+ private:
+  struct OldBlock {
+    uint64_t granule = 0, word = 0;
+  };
+
+  static void ClearShown(WriterRecord& j) {
+    if (Mem::LoadOwn(j.shown) != 0) Mem::Store(j.shown, 0);
+  }
+
+  // Journals the found entry's block. The block of an unlocked slot always says SLOT of that slot.
+  Step JournalOld(WriterRecord& j, const Found& found, OldBlock* old) {
+    old->granule = found.copy.granule;
+    old->word = c_.arena.LoadWord(old->granule);
+    const BlockWord block = BlockWord::Decode(old->word);
+    if (block.state != BlockState::kSlot || block.owner != found.slot ||
+        block.size_class >= c_.arena.classes().count()) {
+      return Mem::Load(c_.regions.slot(found.slot).seq) == found.seq ? Step::kCorrupt : Step::kLost;
+    }
+    Mem::Store(j.old_block, old->granule);
+    Mem::Store(j.old_word, old->word);
+    return Step::kDone;
+  }
+
+  Step GiveUp(WriterRecord& j) {
+    Mem::Store(j.op, OpWord{}.Encode());
+    Mem::Store(j.retries, Mem::LoadOwn(j.retries) + 1);
+    return Step::kLost;
+  }
+
+  void EndOperation(WriterRecord& j) {
+    Mem::Store(j.op, OpWord{}.Encode());
+    recovery_.WakeWaiters(j);
+  }
+
+  void StoreImage(WriterRecord& j, const SlotCopy& copy) {
+    for (uint32_t i = 0; i < c_.geometry().slot_words; ++i) Mem::Store(j.image[i], copy.words[i]);
+  }
+  void StoreWords(Slot& slot, const SlotCopy& copy) {
+    for (uint32_t i = 0; i < c_.geometry().slot_words; ++i) Mem::Store(slot.words[i], copy.words[i]);
+  }
+
+  // Lowers the max displacement of `home` if a key that stood `displacement` steps away, and is gone, was its farthest.
+  void LowerAfter(uint64_t home, uint64_t displacement) {
+    if (c_.DisplacementByte(displacement) >= c_.LoadGroup(home).MaxDisplacement()) scan_.LowerMaxDisplacement(home);
+  }
+
+  // Both slots stay locked to the end: while either is, nobody can overwrite the key, and so its block cannot be freed
+  // under a reader that still finds it by the image of `src`.
+  void Move(Writer& w, uint64_t home, const Found& src, uint64_t dst, uint64_t dst_seq) {
+    WriterRecord& j = *w.record;
+    Slot& from = c_.regions.slot(src.slot);
+    Slot& to = c_.regions.slot(dst);
+    ClearShown(j);
+    OldBlock old;
+    if (src.copy.ValueInBlock() && JournalOld(j, src, &old) != Step::kDone) return;
+    Mem::Store(j.slot, src.slot);
+    Mem::Store(j.dst, dst);
+    Mem::Store(j.op, OpWord{Operation::kMove, Outcome::kUndecided, false, src.copy.ValueInBlock()}.Encode());
+    uint64_t seq = src.seq;
+    if (!Mem::Cas(from.seq, seq, owned::LockedBy(seq, w.index))) {
+      GiveUp(j);
+      return;
+    }
+    seq = dst_seq;
+    if (!Mem::Cas(to.seq, seq, owned::LockedBy(seq, w.index))) {
+      Mem::Store(from.seq, owned::Next(src.seq));
+      EndOperation(j);
+      return;
+    }
+    // Death up to here: nothing shown: both slots released as they are.
+    StoreImage(j, src.copy);
+    Mem::Store(j.shown, kShownSrc | kShownDst);
+    // Death from here: src by its image, dst empty; recovery clears dst and gives the block back to src.
+    if (src.copy.ValueInBlock()) {
+      c_.arena.RecoverWord(old.granule, old.word,
+                           BlockWord::Decode(old.word).Next(BlockState::kSlot, static_cast<uint32_t>(dst)));
+    }
+    StoreWords(to, src.copy);
+    c_.SetTag(dst, c_.LoadTag(src.slot));
+    Mem::Store(j.shown, kShownSrc);  // COMMIT: readers of dst see its words, those of src still the image
+    // Death from here: recovery goes on forward.
+    // Readers that passed the home group before the tag of dst was there will see another version here, and look again.
+    Word& lock = c_.regions.home_lock(home);
+    Mem::Store(lock, owned::LockedBy(owned::Next(Mem::Load(lock)), w.index));
+    c_.SetTag(src.slot, 0);
+    for (uint32_t k = 0; k < c_.geometry().slot_words; ++k) Mem::Store(from.words[k], 0);
+    Mem::Store(from.seq, owned::Next(src.seq));
+    Mem::Store(to.seq, owned::Next(dst_seq));
+    LowerAfter(home, src.displacement);
+    EndOperation(j);
+  }
+
+  Context<Mem>& c_;
+  Recovery<Mem>& recovery_;
+  HomeScan<Mem> scan_;
+};
+
+}  // namespace segdict::internal
+
+#endif  // SEGDICT_SRC_TABLE_PROTOCOL_H_

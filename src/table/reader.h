@@ -1,0 +1,219 @@
+// Reading: slots and lookups, without a store to the segment and without waiting.
+//
+// A slot under a lock is read from its owner's image, so the last committed state is had although the owner is stopped
+// or dead. Every read ends by seeing the slot's seq unchanged, and is done again otherwise, which means that somebody
+// committed or was recovered meanwhile (G1). `shown` and the image are the owner's journal (layout/writer_record.h):
+//
+//   seq = U(v):    the slot's words
+//   seq = L(v,o):  shown(o) has DST and dst(o) is this slot:   empty
+//                  shown(o) has SRC and slot(o) is this slot:  the words of o's image
+//                  neither: the slot's words, provided that shown(o) still says neither afterwards
+//
+// Why it suffices: o sets `shown` before it changes a word of the slot, so whoever has read a changed word sees `shown`
+// set (its release, our later load). o clears `shown` and journals another slot only after it has let this one go with
+// a new version, so whoever has read a word of a later operation's image or journal sees another seq. What is read in
+// between is thrown away, but it is bounded first: torn words must not lead out of the mapping.
+//
+// Lookup. home's words; a tag that matches is compared with the key. If nothing of this home is displaced, that was
+// all. Otherwise the whole sequence up to the home's max displacement is looked through, and a miss counts only if no
+// key was moved home meanwhile (the version of the home lock): the key may have jumped over the reader.
+#ifndef SEGDICT_SRC_TABLE_READER_H_
+#define SEGDICT_SRC_TABLE_READER_H_
+
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+#include "src/table/context.h"
+
+namespace segdict::internal {
+
+enum class Read {
+  kFound,      // slot reads: an entry
+  kMissing,    // slot reads: empty
+  kContended,  // changed under the reader kMaxReadTries times in a row
+  kCorrupt,    // not a state that the protocol can produce
+};
+
+inline constexpr int kMaxReadTries = 10'000;
+
+// A found entry, or where the reading of it stood.
+struct Found {
+  uint64_t slot = 0;
+  uint64_t seq = 0;           // as it was when the words were read: locked means that they came from an image
+  uint64_t displacement = 0;  // steps from home
+  SlotCopy copy;
+};
+
+template <class Mem>
+class Reader {
+ public:
+  explicit Reader(const Context<Mem>& context) : c_(context) {}
+
+  // Reads slot `s` into `found`. `body(const SlotCopy&)` runs once for each try, before the final look at seq, for what
+  // must be consistent with the words: copying the block's bytes, reading the clock. Its effects count only if kFound
+  // is returned. REQUIRES: s < slots.
+  template <class Body>
+  Read ReadSlot(uint64_t s, Found* found, Body&& body) const {
+    Slot& slot = c_.regions.slot(s);
+    SlotCopy& copy = found->copy;
+    found->slot = s;
+    bool parsed = false;
+    for (int tries = 0; tries < kMaxReadTries; ++tries) {
+      const uint64_t seq = Mem::Load(slot.seq);
+      found->seq = seq;
+      if (!owned::IsLocked(seq)) [[likely]] {
+        LoadWords(slot.words, &copy);
+      } else {
+        const uint32_t owner = owned::Owner(seq);
+        if (owner >= c_.records()) return Read::kCorrupt;
+        const WriterRecord& record = c_.regions.record(owner);
+        const uint64_t shows = Shows(record, s);
+        if (shows == kShownDst) {
+          copy.words[0] = 0;
+        } else if (shows == kShownSrc) {
+          LoadWords(record.image, &copy);
+        } else {
+          LoadWords(slot.words, &copy);
+          if (Shows(record, s) != 0) continue;
+        }
+      }
+      if (copy.Empty()) {
+        if (Mem::Load(slot.seq) == seq) return Read::kMissing;
+        continue;
+      }
+      parsed = copy.Parse(c_.geometry().slot_words);
+      if (parsed && copy.ValueInBlock()) {
+        // Torn words may claim any length: the block is touched only for words that are known to belong together.
+        if (Mem::Load(slot.seq) != seq) continue;
+        parsed = c_.arena.InBounds(copy.granule, copy.BlockLength());
+      }
+      if (parsed) body(static_cast<const SlotCopy&>(copy));
+      if (Mem::Load(slot.seq) == seq) [[likely]] {
+        return parsed ? Read::kFound : Read::kCorrupt;
+      }
+      Mem::Pause();
+    }
+    return Read::kContended;
+  }
+  Read ReadSlot(uint64_t s, Found* found) const {
+    return ReadSlot(s, found, [](const SlotCopy&) {});
+  }
+
+  // Looks for the entry at `probe` for which `matches(const SlotCopy&)` says so; `matches` is ReadSlot's body, so it
+  // also copies what is wanted of a match. At most reach + 2 groups are read a try; a try is repeated only if a key of
+  // this home was moved meanwhile.
+  template <class Matches>
+  Read Find(const Probe& probe, Found* found, Matches&& matches) const {
+    const GroupView home = c_.LoadGroup(probe.home);
+    const Read read = SearchGroup(probe.home, home, probe, found, matches);
+    found->displacement = 0;
+    if (read != Read::kMissing || home.MaxDisplacement() == 0) [[likely]]
+      return read;
+    return FindDisplaced(probe, found, matches);
+  }
+
+  // Whether the entry's key is `key`; for ReadSlot bodies.
+  bool KeyEquals(const SlotCopy& copy, std::string_view key) const {
+    if (copy.key_length != key.size()) return false;
+    if (!copy.KeyInBlock()) [[likely]]
+      return std::memcmp(copy.bytes(), key.data(), key.size()) == 0;
+    char buffer[512];
+    for (uint64_t at = 0; at < key.size(); at += sizeof(buffer)) {
+      const uint64_t n = std::min<uint64_t>(sizeof(buffer), key.size() - at);
+      if (!c_.arena.CopyOut(copy.granule, copy.BlockLength(), at, buffer, n)) return false;
+      if (std::memcmp(buffer, key.data() + at, n) != 0) return false;
+    }
+    return true;
+  }
+
+  // The bytes of the entry's key: in the copy itself, or fetched from its block into `buffer` (65,535 bytes at the
+  // most). Callable in a ReadSlot body, or afterwards if nobody can change the entry. Empty if the block cannot be
+  // read: validation will tell.
+  std::string_view KeyOf(const SlotCopy& copy, std::string* buffer) const {
+    if (!copy.KeyInBlock()) return copy.InlineKey();
+    buffer->resize(copy.key_length);
+    if (!c_.arena.CopyOut(copy.granule, copy.BlockLength(), 0, buffer->data(), copy.key_length)) buffer->clear();
+    return *buffer;
+  }
+
+  // Copies the entry's value; for a ReadSlot body. False: a chain is damaged, or about to be noticed as changed.
+  bool CopyValue(const SlotCopy& copy, char* to) const {
+    if (copy.ValueInBlock()) {
+      return c_.arena.CopyOut(copy.granule, copy.BlockLength(), copy.KeyInBlock() ? copy.key_length : 0, to,
+                              copy.value_length);
+    }
+    if (copy.value_length > 0) std::memcpy(to, copy.InlineValue().data(), static_cast<size_t>(copy.value_length));
+    return true;
+  }
+
+  // Whether record `record`'s journal shows slot s, and as what: kShownSrc, kShownDst or 0.
+  static uint64_t Shows(const WriterRecord& record, uint64_t s) {
+    const uint64_t shown = Mem::Load(record.shown);
+    if ((shown & kShownDst) != 0 && Mem::Load(record.dst) == s) return kShownDst;
+    if ((shown & kShownSrc) != 0 && Mem::Load(record.slot) == s) return kShownSrc;
+    return 0;
+  }
+
+  void LoadWords(const Word* words, SlotCopy* copy) const {
+    const uint32_t count = c_.geometry().slot_words;
+    if (count == 7) [[likely]] {
+      for (uint32_t i = 0; i < 7; ++i) copy->words[i] = Mem::Load(words[i]);
+    } else {
+      for (uint32_t i = 0; i < count; ++i) copy->words[i] = Mem::Load(words[i]);
+    }
+  }
+
+ private:
+  template <class Matches>
+  [[gnu::noinline]] Read FindDisplaced(const Probe& probe, Found* found, Matches& matches) const {
+    for (int tries = 0; tries < kMaxReadTries; ++tries) {
+      const uint64_t moves = owned::Version(Mem::Load(c_.regions.home_lock(probe.home)));
+      // Home again, after `moves` was read: what was moved before that is seen here.
+      const GroupView home = c_.LoadGroup(probe.home);
+      const uint64_t reach = c_.Reach(home.MaxDisplacement());
+      ProbeSequence sequence(probe.home, c_.groups());
+      for (uint64_t d = 0; d <= reach; ++d, sequence.Next()) {
+        const GroupView view = d == 0 ? home : c_.LoadGroup(sequence.group());
+        const Read read = SearchGroup(sequence.group(), view, probe, found, matches);
+        found->displacement = d;
+        if (read != Read::kMissing) return read;
+      }
+      if (owned::Version(Mem::Load(c_.regions.home_lock(probe.home))) == moves) return Read::kMissing;
+      Mem::Pause();
+    }
+    return Read::kContended;
+  }
+
+  template <class Matches>
+  Read SearchGroup(uint64_t g, const GroupView& view, const Probe& probe, Found* found, Matches& matches) const {
+    uint32_t candidates = view.Match(probe.tag);
+    // The preferred slot first: its line is on its way already.
+    if ((candidates & (1u << probe.preferred)) != 0) {
+      const Read read = CompareSlot(g * kSlotsPerGroup + probe.preferred, found, matches);
+      if (read != Read::kMissing) [[likely]]
+        return read;
+      candidates &= ~(1u << probe.preferred);
+    }
+    for (; candidates != 0; candidates &= candidates - 1) {
+      const Read read =
+          CompareSlot(g * kSlotsPerGroup + static_cast<uint32_t>(__builtin_ctz(candidates)), found, matches);
+      if (read != Read::kMissing) return read;
+    }
+    return Read::kMissing;
+  }
+
+  template <class Matches>
+  Read CompareSlot(uint64_t s, Found* found, Matches& matches) const {
+    bool equal = false;
+    const Read read = ReadSlot(s, found, [&](const SlotCopy& copy) { equal = matches(copy); });
+    return read == Read::kFound && !equal ? Read::kMissing : read;
+  }
+
+  const Context<Mem>& c_;
+};
+
+}  // namespace segdict::internal
+
+#endif  // SEGDICT_SRC_TABLE_READER_H_

@@ -1,0 +1,634 @@
+// The table's operations, put together from lookups (reader.h), changes (protocol.h) and recovery (recovery.h).
+//
+// Every write is one loop, Mutate: look the entry up, decide what it shall become (the decision sees a private copy and
+// may run again), bring the new value into a block if it needs one, and change the slot if it still is as it was looked
+// at. An overwrite changes the slot by itself; an insert or erase holds the home lock and looks again under it. Nothing
+// is allocated and no foreign code runs under a lock.
+#ifndef SEGDICT_SRC_TABLE_TABLE_H_
+#define SEGDICT_SRC_TABLE_TABLE_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "segdict/options.h"
+#include "src/table/protocol.h"
+
+namespace segdict::internal {
+
+inline constexpr int64_t kNever = 0;  // an expiry that is none
+
+// What a decision sees of the entry as it is.
+struct Current {
+  bool found = false;      // there is an entry, possibly expired
+  bool live = false;       // and it has not expired
+  std::string_view value;  // if live, and asked for
+  uint8_t type = 0;
+  int64_t expiry = kNever;
+  Version version;
+};
+
+// What a decision wants.
+struct Decision {
+  enum class Action { kReturn, kStore, kErase } action = Action::kReturn;
+  absl::Status status;     // what the call returns when this is done
+  std::string_view value;  // to be stored: must stay valid until the next decision
+  uint8_t type = 0;
+  int64_t expiry = kNever;
+  bool if_live = false;     // kStore over a live entry that must not expire before it is done
+  bool keep_value = false;  // kStore of the value that is there already: only the expiry changes
+
+  static Decision Return(absl::Status status = absl::OkStatus()) {
+    Decision d;
+    d.status = std::move(status);
+    return d;
+  }
+  static Decision Erase(absl::Status status = absl::OkStatus()) {
+    Decision d = Return(std::move(status));
+    d.action = Action::kErase;
+    return d;
+  }
+  static Decision Store(std::string_view value, uint8_t type, int64_t expiry) {
+    Decision d;
+    d.action = Action::kStore;
+    d.value = value;
+    d.type = type;
+    d.expiry = expiry;
+    return d;
+  }
+};
+
+template <class Mem>
+class Table {
+ public:
+  Table(const Regions& regions, uint64_t seed, bool ordered, Liveness* liveness, const Clock* clock)
+      : c_(regions, seed, ordered, liveness, clock), reader_(c_), scan_(c_), recovery_(c_), protocol_(c_, recovery_) {}
+  Table(const Table&) = delete;
+  Table& operator=(const Table&) = delete;
+
+  const Context<Mem>& context() const { return c_; }
+  Context<Mem>& mutable_context() { return c_; }
+  Recovery<Mem>& recovery() { return recovery_; }
+  const HomeScan<Mem>& scan() const { return scan_; }
+  const Reader<Mem>& reader() const { return reader_; }
+
+  // ---- Reading
+  // -----------------------------------------------------------------------------------------------------------
+
+  struct Lookup {
+    Found found;
+    bool expired = false;
+    bool copied = true;
+  };
+
+  // Looks `key` up. If the entry is live and its value is in a block, `reserve(bytes)` gives where to copy it to, or
+  // null.
+  template <class Reserve>
+  Read LookUp(std::string_view key, const Probe& probe, Lookup* lookup, Reserve&& reserve) const {
+    return reader_.Find(probe, &lookup->found, [&](const SlotCopy& copy) {
+      if (!reader_.KeyEquals(copy, key)) return false;
+      TakeOut(copy, lookup, reserve);
+      return true;
+    });
+  }
+
+  // Group words and preferred slot of a key that will be looked up soon.
+  void Prefetch(const Probe& probe) const {
+    Mem::Prefetch(&c_.regions.group(probe.home));
+    Mem::Prefetch(&c_.regions.slot(probe.home * kSlotsPerGroup + probe.preferred));
+  }
+
+  // The value of `key`: use(copy, value) is called once, with views of private memory, if the key is there. `buffer`
+  // holds values that came from a block. OK, NOT_FOUND (without text: it is frequent), ABORTED, DATA_LOSS.
+  template <class Use>
+  absl::Status Get(std::string_view key, std::string* buffer, Use&& use) const {
+    const Probe probe = c_.Locate(c_.HashOf(key));
+    Prefetch(probe);
+    return GetAt(key, probe, buffer, use);
+  }
+
+  template <class Use>
+  absl::Status GetAt(std::string_view key, const Probe& probe, std::string* buffer, Use&& use) const {
+    Lookup lookup;
+    const Read read = LookUp(key, probe, &lookup, [&](uint64_t bytes) {
+      buffer->resize(static_cast<size_t>(bytes));
+      return buffer->data();
+    });
+    if (read == Read::kMissing || (read == Read::kFound && lookup.expired)) return {absl::StatusCode::kNotFound, ""};
+    if (read != Read::kFound || !lookup.copied) [[unlikely]]
+      return Failed(read);
+    const SlotCopy& copy = lookup.found.copy;
+    use(lookup.found, copy.ValueInBlock() ? std::string_view(buffer->data(), static_cast<size_t>(copy.value_length))
+                                          : copy.InlineValue());
+    return absl::OkStatus();
+  }
+
+  // Looks many keys up, the memory accesses of 32 at a time under way together. use(index, found or null, value).
+  template <class Use>
+  absl::Status GetMany(std::span<const std::string_view> keys, std::string* buffer, Use&& use) const {
+    constexpr size_t kBatch = 32;
+    Probe probes[kBatch];
+    for (size_t at = 0; at < keys.size(); at += kBatch) {
+      const size_t n = std::min(kBatch, keys.size() - at);
+      for (size_t i = 0; i < n; ++i) {
+        probes[i] = c_.Locate(c_.HashOf(keys[at + i]));
+        Prefetch(probes[i]);
+      }
+      for (size_t i = 0; i < n; ++i) {
+        bool seen = false;
+        absl::Status status = GetAt(keys[at + i], probes[i], buffer, [&](const Found& found, std::string_view value) {
+          seen = true;
+          use(at + i, &found, value);
+        });
+        if (!seen) {
+          if (status.code() != absl::StatusCode::kNotFound) return status;
+          use(at + i, nullptr, std::string_view());
+        }
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // An entry in memory of its own.
+  struct Snapshot {
+    std::string key, value;
+    uint8_t type = 0;
+    int64_t expiry = kNever;
+    Version version;
+    uint64_t order = 0;
+    uint64_t hash = 0;
+  };
+
+  // Calls visit(const Snapshot&) for each live entry until it says false. Weakly consistent: each entry is whole; a key
+  // that is there from beginning to end is visited exactly once (a key has one home, and a home is looked at as a
+  // whole, again if a key was moved meanwhile); one that is inserted or erased meanwhile, at most once. No lock is held
+  // during the visit.
+  template <class Visit>
+  absl::Status ForEach(Visit&& visit) const {
+    std::vector<Snapshot> entries;
+    for (uint64_t home = 0; home < c_.groups(); ++home) {
+      size_t count = 0;
+      if (absl::Status status = SnapshotHome(home, /*with_values=*/true, &entries, &count); !status.ok()) return status;
+      for (size_t i = 0; i < count; ++i) {
+        if (!visit(static_cast<const Snapshot&>(entries[i]))) return absl::OkStatus();
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // The same in the order of insertion, or backwards. O(n log n) time and 16 bytes an entry of private memory; an entry
+  // that is overwritten meanwhile is visited with its new value. REQUIRES: ordered.
+  template <class Visit>
+  absl::Status ForEachOrdered(Direction direction, Visit&& visit) const {
+    struct Place {
+      uint64_t order, hash;
+    };
+    std::vector<Place> places;
+    std::vector<Snapshot> entries;
+    for (uint64_t home = 0; home < c_.groups(); ++home) {
+      size_t count = 0;
+      if (absl::Status status = SnapshotHome(home, /*with_values=*/false, &entries, &count); !status.ok())
+        return status;
+      for (size_t i = 0; i < count; ++i) places.push_back({entries[i].order, entries[i].hash});
+    }
+    std::sort(places.begin(), places.end(), [direction](const Place& a, const Place& b) {
+      return direction == Direction::kForward ? a.order < b.order : b.order < a.order;
+    });
+    Snapshot entry;
+    for (const Place& place : places) {
+      // Found again by its number: that is the same insertion, wherever it stands now.
+      Lookup lookup;
+      const Read read = reader_.Find(c_.Locate(place.hash), &lookup.found, [&](const SlotCopy& copy) {
+        return copy.Order() == place.order && Take(copy, /*with_value=*/true, &lookup, &entry);
+      });
+      if (read == Read::kMissing || (read == Read::kFound && lookup.expired)) continue;
+      if (read != Read::kFound || !lookup.copied) return Failed(read);
+      Finish(lookup, &entry);
+      if (!visit(static_cast<const Snapshot&>(entry))) return absl::OkStatus();
+    }
+    return absl::OkStatus();
+  }
+
+  // Entries that are not yet reclaimed. O(writer records). Exact when nobody is writing.
+  uint64_t Size() const {
+    int64_t sum = 0;
+    for (uint32_t r = 0; r < c_.records(); ++r) sum += static_cast<int64_t>(Mem::Load(c_.regions.record(r).share));
+    return sum < 0 ? 0 : static_cast<uint64_t>(sum);
+  }
+
+  // ---- Writing
+  // -----------------------------------------------------------------------------------------------------------
+
+  // Makes of the entry of `key` what `decide(const Current&)` says; returns the decision's status when that is done.
+  // `decide` is called without any lock held and may be called again, with a newer state. `constant`: it always gives
+  // the same value bytes. `after` gets the version that was written, if asked for.
+  template <class Decide>
+  absl::Status Mutate(Writer& w, std::string_view key, bool wants_value, bool constant, Decide&& decide,
+                      Version* after = nullptr) {
+    if (key.size() > kMaxKeyLength) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the key has ", key.size(), " bytes; keys may have ", kMaxKeyLength));
+    }
+    const Probe probe = c_.Locate(c_.HashOf(key));
+    Prefetch(probe);
+    InFlight block(*this, w);
+    int made_room = 0;
+    for (int tries = 0; tries < kMaxWriteTries; ++tries) {
+      Lookup now;
+      const Read read = LookUp(key, probe, &now, [&](uint64_t bytes) -> char* {
+        if (!wants_value) return nullptr;
+        w.scratch.resize(static_cast<size_t>(bytes));
+        return w.scratch.data();
+      });
+      if (read == Read::kContended) continue;
+      if (read == Read::kCorrupt || !now.copied) return Failed(Read::kCorrupt);
+      const bool found = read == Read::kFound;
+      if (found && owned::IsLocked(now.found.seq)) {
+        absl::Status status = recovery_.AwaitChange(w, c_.regions.slot(now.found.slot).seq, now.found.seq,
+                                                    {LockName::Kind::kSlot, now.found.slot});
+        if (!status.ok()) return status;
+        continue;
+      }
+      Current current;
+      if (found) Describe(now, wants_value, w, &current);
+      const Decision decision = decide(static_cast<const Current&>(current));
+      if (decision.action == Decision::Action::kReturn) return decision.status;
+      const bool store = decision.action == Decision::Action::kStore;
+      if (!store && !found) return decision.status;
+
+      SlotCopy fresh;
+      bool keep_block = false;
+      if (store) {
+        absl::Status status = Encode(key, decision, now, current.live, constant, &block, &fresh, &keep_block);
+        if (!status.ok()) return status;
+      }
+      Step step;
+      uint64_t place = now.found.slot;
+      if (store && found) {
+        step = protocol_.Overwrite(w, now.found, fresh, block.taken(), keep_block,
+                                   decision.if_live ? current.expiry : kNever);
+        if (step == Step::kDone && after != nullptr) *after = {place, owned::Version(owned::Next(now.found.seq))};
+      } else {
+        absl::Status status = protocol_.LockHome(w, probe.home);
+        if (!status.ok()) return status;
+        Lookup again;
+        const Read still = LookUp(key, probe, &again, [](uint64_t) -> char* { return nullptr; });
+        if (still != read || (found && (again.found.slot != now.found.slot || again.found.seq != now.found.seq))) {
+          step = Step::kLost;
+        } else if (store) {
+          ReclaimInHome(w, probe.home);
+          uint64_t seq = 0;
+          step = protocol_.Insert(w, probe, fresh, block.taken(), &place, &seq);
+          if (step == Step::kDone && after != nullptr) *after = {place, owned::Version(seq)};
+        } else {
+          step = protocol_.Erase(w, again.found, probe.home);
+        }
+        protocol_.UnlockHome(w, probe.home);
+        if (step == Step::kDone && !store) protocol_.PullHome(w, place / kSlotsPerGroup);
+      }
+      switch (step) {
+        case Step::kDone:
+          if (store) block.Settled();
+          return decision.status;
+        case Step::kLost:
+        case Step::kExpired:
+          continue;
+        case Step::kCorrupt:
+          return Failed(Read::kCorrupt);
+        case Step::kFull:
+          absl::Status status = MakeRoom(w, made_room++);
+          if (!status.ok()) return status;
+          continue;
+      }
+    }
+    return absl::AbortedError(
+        absl::StrCat("the entry changed ", kMaxWriteTries, " times while this call tried to; try again"));
+  }
+
+  // Erases expired entries among the next `budget` slots; returns how many. Any number of writers may sweep at once.
+  absl::StatusOr<uint64_t> Sweep(Writer& w, uint64_t budget) {
+    Word& cursor = c_.regions.header().sweep_at;
+    const uint64_t slots = c_.geometry().slots;
+    uint64_t at = Mem::Load(cursor) % slots;
+    uint64_t swept = 0;
+    std::string key;
+    for (uint64_t i = 0; i < std::min(budget, slots); ++i) {
+      const uint64_t s = at;
+      at = at + 1 == slots ? 0 : at + 1;
+      if (Mem::Load(c_.regions.slot(s).words[0]) == 0) continue;
+      Found found;
+      bool expired = false;
+      const Read read = reader_.ReadSlot(s, &found, [&](const SlotCopy& copy) {
+        expired = Expired(copy);
+        if (expired) key = std::string(reader_.KeyOf(copy, &key));
+      });
+      if (read != Read::kFound || !expired) continue;
+      bool erased = false;
+      absl::Status status = Mutate(w, key, false, true, [&](const Current& now) {
+        erased = now.found && !now.live;
+        return erased ? Decision::Erase() : Decision::Return();
+      });
+      if (!status.ok()) return status;
+      swept += erased ? 1 : 0;
+    }
+    Mem::Store(cursor, at);
+    return swept;
+  }
+
+  // Erases every entry that is there when its home is come by. Not atomic as a whole: each entry is erased by itself.
+  absl::Status Clear(Writer& w) {
+    std::vector<Snapshot> entries;
+    for (uint64_t home = 0; home < c_.groups(); ++home) {
+      size_t count = 0;
+      if (absl::Status status = SnapshotHome(home, /*with_values=*/false, &entries, &count, /*expired_too=*/true);
+          !status.ok()) {
+        return status;
+      }
+      for (size_t i = 0; i < count; ++i) {
+        absl::Status status = Mutate(w, entries[i].key, false, true, [](const Current&) { return Decision::Erase(); });
+        if (!status.ok()) return status;
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // Serializes with everybody else who takes the global lock. Recursive by w.global_depth.
+  absl::Status LockGlobal(Writer& w) {
+    if (w.global_depth > 0) {
+      ++w.global_depth;
+      return absl::OkStatus();
+    }
+    Word& lock = c_.regions.header().global_lock;
+    for (;;) {
+      uint64_t word = Mem::Load(lock);
+      if (owned::IsLocked(word)) {
+        absl::Status status = recovery_.AwaitChange(w, lock, word, {LockName::Kind::kGlobal, 0});
+        if (!status.ok()) return status;
+      } else if (Mem::Cas(lock, word, owned::LockedBy(word, w.index))) {
+        w.global_depth = 1;
+        return absl::OkStatus();  // a death here: recovery unlocks
+      }
+    }
+  }
+  void UnlockGlobal(Writer& w) {
+    if (--w.global_depth > 0) return;
+    Word& lock = c_.regions.header().global_lock;
+    Mem::Store(lock, owned::Next(Mem::Load(lock)));
+    recovery_.WakeWaiters(*w.record);
+  }
+
+  bool Expired(const SlotCopy& copy) const { return copy.HasExpiry() && c_.clock->Now() >= copy.Expiry(); }
+
+  static absl::Status Failed(Read read) {
+    if (read == Read::kContended) {
+      return absl::AbortedError("the entry is being overwritten faster than it can be read; try again");
+    }
+    return absl::DataLossError("the segment is damaged: an entry is not in a state that any writer leaves; see Verify");
+  }
+
+  // The arena bytes that an entry takes.
+  uint64_t BlockBytes(size_t key_length, uint64_t value_length, bool expiry) const {
+    return SlotForm::Choose(c_.geometry().slot_words, key_length, value_length, expiry, c_.ordered)
+        .BlockLength(key_length, value_length);
+  }
+
+ private:
+  static constexpr int kMaxWriteTries = 1'000'000;
+  static constexpr int kMaxRoomTries = 100;
+
+  // A block that was taken for a value and is given back if the value was not stored.
+  class InFlight {
+   public:
+    InFlight(Table& table, Writer& w) : table_(table), w_(w) {}
+    ~InFlight() { GiveBack(); }
+    const TakenBlock* taken() const { return has_ ? &block_ : nullptr; }
+    bool Holds(uint64_t bytes) const { return has_ && bytes_ == bytes; }
+    void Settled() { has_ = false; }
+    void GiveBack() {
+      if (has_) table_.c_.arena.Free(w_, block_.granule, block_.word);
+      has_ = false;
+    }
+    absl::Status Take(uint64_t bytes) {
+      GiveBack();
+      absl::Status status = table_.Allocate(w_, bytes, &block_.granule);
+      if (!status.ok()) return status;
+      block_.word = table_.c_.arena.LoadWord(block_.granule);
+      bytes_ = bytes;
+      has_ = true;
+      return absl::OkStatus();
+    }
+
+   private:
+    Table& table_;
+    Writer& w_;
+    bool has_ = false;
+    uint64_t bytes_ = 0;
+    TakenBlock block_{};
+  };
+
+  template <class Reserve>
+  void TakeOut(const SlotCopy& copy, Lookup* lookup, Reserve&& reserve) const {
+    // The clock is read between the words and the last look at seq: later, a key that was extended meanwhile could seem
+    // absent.
+    lookup->expired = Expired(copy);
+    lookup->copied = true;
+    if (copy.ValueInBlock() && !lookup->expired) {
+      if (char* to = reserve(copy.value_length); to != nullptr) lookup->copied = reader_.CopyValue(copy, to);
+    }
+  }
+
+  // A ReadSlot body: puts key and value into `entry`; what else it says is set by Finish.
+  bool Take(const SlotCopy& copy, bool with_value, Lookup* lookup, Snapshot* entry) const {
+    lookup->expired = Expired(copy);
+    lookup->copied = true;
+    if (copy.KeyInBlock()) {
+      (void)reader_.KeyOf(copy, &entry->key);
+    } else {
+      entry->key.assign(copy.InlineKey());
+    }
+    if (with_value && !lookup->expired) {
+      entry->value.resize(static_cast<size_t>(copy.value_length));
+      lookup->copied = reader_.CopyValue(copy, entry->value.data());
+    }
+    return true;
+  }
+  void Finish(const Lookup& lookup, Snapshot* entry) const {
+    const SlotCopy& copy = lookup.found.copy;
+    entry->type = copy.Type();
+    entry->expiry = copy.Expiry();
+    entry->order = copy.Order();
+    entry->version = {lookup.found.slot, owned::Version(lookup.found.seq)};
+    entry->hash = c_.HashOf(entry->key);
+  }
+
+  // The entries of one home, consistently: no key twice, none left out that was there all the time.
+  absl::Status SnapshotHome(uint64_t home, bool with_values, std::vector<Snapshot>* entries, size_t* count,
+                            bool expired_too = false) const {
+    for (int tries = 0; tries < kMaxReadTries; ++tries) {
+      *count = 0;
+      const uint64_t moves = owned::Version(Mem::Load(c_.regions.home_lock(home)));
+      const uint64_t reach = c_.Reach(c_.LoadGroup(home).MaxDisplacement());
+      ProbeSequence sequence(home, c_.groups());
+      for (uint64_t d = 0; d <= reach; ++d, sequence.Next()) {
+        const GroupView view = c_.LoadGroup(sequence.group());
+        for (uint32_t occupied = ~view.Match(0) & 0x7fff; occupied != 0; occupied &= occupied - 1) {
+          if (entries->size() == *count) entries->emplace_back();
+          Snapshot& entry = (*entries)[*count];
+          Lookup lookup;
+          const uint64_t s = sequence.group() * kSlotsPerGroup + static_cast<uint32_t>(__builtin_ctz(occupied));
+          const Read read = scan_.ReadOfHome(home, s, &lookup.found,
+                                             [&](const SlotCopy& copy) { Take(copy, with_values, &lookup, &entry); });
+          if (read == Read::kMissing || (read == Read::kFound && lookup.expired && !expired_too)) continue;
+          if (read != Read::kFound || !lookup.copied) return Failed(read);
+          Finish(lookup, &entry);
+          // Erased and inserted again while this home was looked at, it may stand in two places.
+          bool twice = false;
+          for (size_t i = 0; i < *count && !twice; ++i) {
+            twice = (*entries)[i].hash == entry.hash && (*entries)[i].key == entry.key;
+          }
+          if (!twice) ++*count;
+        }
+      }
+      if (owned::Version(Mem::Load(c_.regions.home_lock(home))) == moves) return absl::OkStatus();
+    }
+    return Failed(Read::kContended);
+  }
+
+  void Describe(const Lookup& now, bool with_value, const Writer& w, Current* current) const {
+    const SlotCopy& copy = now.found.copy;
+    current->found = true;
+    current->live = !now.expired;
+    current->type = copy.Type();
+    current->expiry = copy.Expiry();
+    current->version = {now.found.slot, owned::Version(now.found.seq)};
+    if (current->live && with_value) {
+      current->value = copy.ValueInBlock() ? std::string_view(w.scratch.data(), static_cast<size_t>(copy.value_length))
+                                           : copy.InlineValue();
+    }
+  }
+
+  // Brings the decision into the form of a slot, with a block of its own if it needs one.
+  absl::Status Encode(std::string_view key, const Decision& decision, const Lookup& now, bool live, bool constant,
+                      InFlight* block, SlotCopy* fresh, bool* keep_block) {
+    const uint32_t words = c_.geometry().slot_words;
+    const SlotCopy& old = now.found.copy;
+    const bool expires = decision.expiry != kNever;
+    const SlotForm form = SlotForm::Choose(words, key.size(), decision.value.size(), expires, c_.ordered);
+    const uint64_t bytes = form.BlockLength(key.size(), decision.value.size());
+    uint64_t granule = 0;
+    *keep_block =
+        decision.keep_value && form.value_in_block && old.ValueInBlock() && form.key_in_block == old.KeyInBlock();
+    if (*keep_block) {
+      block->GiveBack();
+      granule = old.granule;
+    } else if (form.value_in_block) {
+      if (bytes > kMaxValueLength || c_.arena.PagesFor(bytes) > c_.geometry().shape.pages) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("a value of ", decision.value.size(), " bytes can never fit into this dict's arena of ",
+                         c_.arena.granules() * kGranule, " bytes; make the dict with more value_bytes"));
+      }
+      if (!constant || !block->Holds(bytes)) {
+        absl::Status status = block->Take(bytes);
+        if (!status.ok()) return status;
+        c_.arena.Fill(block->taken()->granule, form.key_in_block ? key : std::string_view(), decision.value);
+      }
+      granule = block->taken()->granule;
+    } else {
+      block->GiveBack();
+    }
+    uint64_t order = 0;
+    if (c_.ordered) order = live ? old.Order() : Mem::FetchAdd(c_.regions.header().next_order, 1) + 1;
+    if (expires && Mem::Load(c_.regions.header().expiry_used) == 0) Mem::Store(c_.regions.header().expiry_used, 1);
+    *fresh = EncodeSlot(words, form, key, decision.value, decision.type, expires, decision.expiry, c_.ordered, order,
+                        granule);
+    return absl::OkStatus();
+  }
+
+  // A block, after recovering the dead and reclaiming what expired if there is none at first.
+  absl::Status Allocate(Writer& w, uint64_t bytes, uint64_t* granule) {
+    const auto relocate = [&](uint32_t slot, uint64_t from) { return Relocate(w, slot, from); };
+    absl::Status status = c_.arena.Allocate(w, bytes, relocate, granule);
+    if (status.ok()) return status;
+    absl::StatusOr<uint32_t> recovered = recovery_.RecoverDead();
+    absl::StatusOr<uint64_t> swept = SweepAll(w);
+    if ((!recovered.ok() || *recovered == 0) && (!swept.ok() || *swept == 0)) return status;
+    return c_.arena.Allocate(w, bytes, relocate, granule);
+  }
+
+  absl::StatusOr<uint64_t> SweepAll(Writer& w) {
+    if (Mem::Load(c_.regions.header().expiry_used) == 0) return uint64_t{0};
+    return Sweep(w, c_.geometry().slots);
+  }
+
+  // Gives the value of slot `slot`, which lies in the block at `from`, another block: an overwrite by itself.
+  bool Relocate(Writer& w, uint32_t slot, uint64_t from) {
+    if (slot >= c_.geometry().slots) return false;
+    Found found;
+    std::string bytes;
+    bool copied = false;
+    const Read read = reader_.ReadSlot(slot, &found, [&](const SlotCopy& copy) {
+      copied = false;
+      if (!copy.ValueInBlock() || copy.granule != from) return;
+      bytes.resize(static_cast<size_t>(copy.BlockLength()));
+      copied = c_.arena.CopyOut(copy.granule, copy.BlockLength(), 0, bytes.data(), bytes.size());
+    });
+    if (read != Read::kFound || !copied || owned::IsLocked(found.seq)) return false;
+    const uint32_t size_class = c_.arena.classes().ClassFor(bytes.size());
+    if (size_class == 0 && bytes.size() > c_.geometry().shape.page_size) return false;  // chains never stand in the way
+    TakenBlock block;
+    if (!c_.arena.TryAllocateBlock(w, size_class, &block.granule)) return false;
+    block.word = c_.arena.LoadWord(block.granule);
+    c_.arena.Fill(block.granule, bytes, {});
+    SlotCopy fresh = found.copy;
+    // The block reference is the last word before the inline bytes; its upper half is the length.
+    uint64_t& reference = fresh.words[fresh.bytes_at / 8 - 1];
+    reference = (reference & ~uint64_t{0xffffffff}) | block.granule;
+    if (protocol_.Overwrite(w, found, fresh, &block, /*keep_block=*/false, kNever) == Step::kDone) return true;
+    c_.arena.Free(w, block.granule, block.word);
+    return false;
+  }
+
+  // Writers reclaim as they pass: where a home group is full, its own expired entries go before a new key is displaced.
+  // REQUIRES: the home lock is held, nothing is journaled.
+  void ReclaimInHome(Writer& w, uint64_t home) {
+    if (Mem::Load(c_.regions.header().expiry_used) == 0 || c_.LoadGroup(home).Match(0) != 0) return;
+    for (uint32_t i = 0; i < kSlotsPerGroup; ++i) {
+      Found found;
+      bool expired = false;
+      const Read read = scan_.ReadOfHome(home, home * kSlotsPerGroup + i, &found,
+                                         [&](const SlotCopy& copy) { expired = Expired(copy); });
+      if (read == Read::kFound && expired && !owned::IsLocked(found.seq)) (void)protocol_.Erase(w, found, home);
+    }
+  }
+
+  // No slot was empty. OK: something has changed, or may be changing; try again. `turn` counts.
+  absl::Status MakeRoom(Writer& w, int turn) {
+    const absl::Status full = absl::ResourceExhaustedError(absl::StrCat(
+        "the dict is full: ", c_.geometry().slots, " slots for a capacity of fewer; erase entries, or make it larger"));
+    absl::StatusOr<uint32_t> recovered = recovery_.RecoverDead();
+    if (!recovered.ok()) return recovered.status();
+    absl::StatusOr<uint64_t> swept = SweepAll(w);
+    if (!swept.ok()) return swept.status();
+    if (*recovered > 0 || *swept > 0) return absl::OkStatus();
+    if (Size() >= c_.geometry().slots || turn >= kMaxRoomTries) return full;
+    // Somebody is between two steps of an insert, erase or move; let it go on.
+    Mem::FutexWait(w.record->waiters, Mem::Load(w.record->waiters), 100'000);
+    return absl::OkStatus();
+  }
+
+  Context<Mem> c_;
+  Reader<Mem> reader_;
+  HomeScan<Mem> scan_;
+  Recovery<Mem> recovery_;
+  Protocol<Mem> protocol_;
+};
+
+}  // namespace segdict::internal
+
+#endif  // SEGDICT_SRC_TABLE_TABLE_H_
