@@ -137,6 +137,8 @@ class Dict {
   // or the dict itself moved it: look again. NOT_FOUND if the key is not there.
   absl::StatusOr<Version> CompareAndSet(std::string_view key, const Version& expected, std::string_view value,
                                         const WriteOptions& options = {});
+  // Erases the entry if it still is at `expected`. ABORTED and NOT_FOUND as above.
+  absl::Status CompareAndErase(std::string_view key, const Version& expected);
   // Adds to a kInt64 value, keeping its time to live; returns what it was before. NOT_FOUND if the key is not there and
   // no `initial` is given (with it, initial + addend is stored, with `options`, and initial returned). OUT_OF_RANGE on
   // overflow, FAILED_PRECONDITION if the value is no kInt64: nothing is changed.
@@ -162,16 +164,17 @@ class Dict {
   class LockGuard {
    public:
     LockGuard(LockGuard&& other) noexcept
-        : handle_(std::move(other.handle_)), writer_(std::exchange(other.writer_, nullptr)) {}
+        : handle_(std::move(other.handle_)), writer_(std::exchange(other.writer_, nullptr)), process_(other.process_) {}
     LockGuard& operator=(LockGuard&&) = delete;
     ~LockGuard();
 
    private:
     friend class Dict;
-    LockGuard(std::shared_ptr<internal::DictHandle> handle, void* writer)
-        : handle_(std::move(handle)), writer_(writer) {}
+    LockGuard(std::shared_ptr<internal::DictHandle> handle, void* writer, uint64_t process)
+        : handle_(std::move(handle)), writer_(writer), process_(process) {}
     std::shared_ptr<internal::DictHandle> handle_;
     void* writer_;
+    uint64_t process_;
   };
   // Serializes a section with every write of every handle in LockMode::kGlobalMutex, and with other such sections, in
   // all processes. Recursive per thread; reads are not held up. If the holder dies the lock is free again; what the

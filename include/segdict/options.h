@@ -60,9 +60,9 @@ struct Options {
   // How long a call may wait for another writer before it returns DEADLINE_EXCEEDED. A dead writer is never waited for;
   // a stopped one is.
   absl::Duration wait_limit = absl::InfiniteDuration();
-  std::vector<uid_t> trusted_owners;  // users, besides this process's and root, whose segments are opened
-  bool huge_pages = false;            // ask for huge pages; Stats says what was obtained
-  bool prefault = false;              // map all pages when opening instead of at first use
+  std::vector<uid_t> trusted_owners = {};  // users, besides this process's and root, whose segments are opened
+  bool huge_pages = false;                 // ask for huge pages; Stats says what was obtained
+  bool prefault = false;                   // map all pages when opening instead of at first use
   bool exclude_from_core_dumps = false;
   // For expiry; null: CLOCK_BOOTTIME. All handles of a segment must use the same clock: a segment remembers whether it
   // was the caller's. Not owned; must outlive the handle.
@@ -103,8 +103,8 @@ struct Stats {
   // Groups that a lookup reads, on average, and slots that it compares, from the table as it stands.
   double groups_per_hit = 0;
   double groups_per_miss = 0;
-  uint64_t displaced = 0;         // entries outside of their home group
-  uint32_t max_displacement = 0;  // 255: that far or farther
+  uint64_t displaced = 0;  // entries outside of their home group
+  uint64_t max_reach = 0;  // the most groups behind its home that any lookup looks through
 
   struct ArenaClass {
     uint64_t block_bytes = 0;

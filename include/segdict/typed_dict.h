@@ -52,11 +52,21 @@ class TypedDict {
     return dict_.Replace(Bytes(key), Bytes(value), options);
   }
   absl::Status Erase(const K& key) { return dict_.Erase(Bytes(key)); }
+  // A value of another size is FAILED_PRECONDITION, and stays.
   absl::StatusOr<V> Take(const K& key) {
-    absl::StatusOr<std::string> bytes = dict_.Take(Bytes(key));
-    if (!bytes.ok()) return bytes.status();
-    if (bytes->size() != sizeof(V)) return WrongSize();
-    return FromBytes(*bytes);
+    for (;;) {
+      Version version;
+      std::optional<V> value;
+      absl::Status status = dict_.Visit(Bytes(key), [&](const Entry& entry) {
+        version = entry.version;
+        if (entry.value.size() == sizeof(V)) value = FromBytes(entry.value);
+      });
+      if (!status.ok()) return status;
+      if (!value.has_value()) return WrongSize();
+      status = dict_.CompareAndErase(Bytes(key), version);
+      if (status.ok()) return *value;
+      if (!absl::IsAborted(status)) return status;
+    }
   }
 
   // fn(const V* now) -> std::optional<V>: null if the key is not there; nullopt leaves everything as it is.

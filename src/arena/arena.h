@@ -90,9 +90,11 @@ class Arena {
     return Exhausted(bytes);
   }
 
-  // Like Allocate for one block of `size_class`, without reclaiming: what a relocation may use.
+  // Like Allocate for one block of `size_class`, but only from the pages that the class has: what a relocation may use
+  // (the journal's `page` is the one that is being retired).
   bool TryAllocateBlock(Writer& w, uint32_t size_class, uint64_t* granule) {
-    return TakeBlock(w, size_class, BlockState::kRecord, w.index, granule);
+    return TakeFreed(w, size_class, BlockState::kRecord, w.index, granule) ||
+           Search(w, size_class, BlockState::kRecord, w.index, Effort::kThorough, granule);
   }
 
   // Writes `first` and then `second` into the block. REQUIRES: taken by w, with room for both.
@@ -143,7 +145,7 @@ class Arena {
     }
     Mem::Store(shared, block.Next(BlockState::kFree));
     auto& freed = w.hints[block.size_class].freed;
-    if (freed.size() < kFreedHints) freed.push_back(granule);
+    if (freed.size() < kFreedHints && BeginsBlock(granule, block.size_class)) freed.push_back(granule);
   }
 
   // ---- Recovery of record r: each call may be repeated after a death in the middle of it
@@ -254,6 +256,13 @@ class Arena {
     return page * per_page_ + static_cast<uint64_t>(block) * (classes_.size(size_class) / kGranule);
   }
 
+  // Whether a block of the class can begin there: a slot's reference may be damaged, and what is freed is taken again.
+  bool BeginsBlock(uint64_t granule, uint32_t size_class) const {
+    const uint64_t size = classes_.size(size_class) / kGranule;
+    const uint64_t within = granule % per_page_;
+    return within % size == 0 && within / size < classes_.per_page(size_class);
+  }
+
   bool IsAssigned(uint64_t page, uint32_t size_class) const {
     const PageWord word = PageWord::Decode(Mem::Load(regions_.page_word(page)));
     return (word.state == PageState::kAssigned || word.state == PageState::kRetiring) && word.size_class == size_class;
@@ -323,37 +332,44 @@ class Arena {
   }
 
   bool TakeBlock(Writer& w, uint32_t size_class, BlockState state, uint32_t owner, uint64_t* granule) {
-    auto& hint = w.hints[size_class];
-    while (!hint.freed.empty()) {
-      *granule = hint.freed.back();
-      hint.freed.pop_back();
-      if (Take(w, *granule, size_class, state, owner)) return true;
-    }
-    if (Search(w, size_class, state, owner, kQuickLooks, granule)) return true;
-    if (AssignPage(w, size_class)) {
-      if (Search(w, size_class, state, owner, kQuickLooks, granule)) return true;
-    }
-    return Search(w, size_class, state, owner, ~0u, granule);
+    if (TakeFreed(w, size_class, state, owner, granule)) return true;
+    if (Search(w, size_class, state, owner, Effort::kQuick, granule)) return true;
+    if (AssignPage(w, size_class) && Search(w, size_class, state, owner, Effort::kQuick, granule)) return true;
+    return Search(w, size_class, state, owner, Effort::kThorough, granule);
   }
 
-  // Next fit over the blocks of the class's pages, one turn around the arena at the most, or `looks` block words.
-  bool Search(Writer& w, uint32_t size_class, BlockState state, uint32_t owner, uint32_t looks, uint64_t* granule) {
+  bool TakeFreed(Writer& w, uint32_t size_class, BlockState state, uint32_t owner, uint64_t* granule) {
+    auto& freed = w.hints[size_class].freed;
+    while (!freed.empty()) {
+      *granule = freed.back();
+      freed.pop_back();
+      if (Take(w, *granule, size_class, state, owner)) return true;
+    }
+    return false;
+  }
+
+  enum class Effort { kQuick, kThorough };
+
+  // Next fit over the blocks of the class's pages, one turn around the arena at the most; kQuick gives up earlier.
+  bool Search(Writer& w, uint32_t size_class, BlockState state, uint32_t owner, Effort effort, uint64_t* granule) {
+    const bool quick = effort == Effort::kQuick;
+    uint32_t looks = kQuickLooks;
     auto& hint = w.hints[size_class];
     const uint32_t per_page = classes_.per_page(size_class);
     if (hint.page >= pages_) hint.page = 0;
     // pages_ + 1: the page where the search began is looked at from its middle first, and from its start at the end.
-    for (uint64_t i = 0; i <= pages_ && looks > 0; ++i) {
+    for (uint64_t i = 0; i <= pages_; ++i) {
       const PageWord page = PageWord::Decode(Mem::Load(regions_.page_word(hint.page)));
       if (page.state == PageState::kAssigned && page.size_class == size_class) {
-        for (; hint.block < per_page && looks > 0; ++hint.block, --looks) {
+        for (; hint.block < per_page; ++hint.block) {
+          if (quick && looks-- == 0) return false;
           *granule = Granule(hint.page, size_class, hint.block);
           if (Take(w, *granule, size_class, state, owner)) {
             ++hint.block;
             return true;
           }
         }
-        if (hint.block < per_page) return false;
-      } else if (looks != ~0u && i >= kQuickLooks) {
+      } else if (quick && i >= kQuickLooks) {
         return false;
       }
       hint.block = 0;

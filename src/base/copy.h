@@ -38,19 +38,21 @@ namespace segdict::internal {
 #ifdef SEGDICT_COPY_WORDS
 
 inline void CopyOut(void* to, const void* from, size_t n) {
-  const auto* word = static_cast<const std::atomic<uint64_t>*>(from);
-  auto* out = static_cast<char*>(to);
-  for (; n >= 8; n -= 8, out += 8, ++word) {
+  // A value behind a key begins anywhere: whole words around it are loaded, and what belongs to it is taken out.
+  size_t skip = reinterpret_cast<uintptr_t>(from) % 8;
+  const auto* word = reinterpret_cast<const std::atomic<uint64_t>*>(static_cast<const char*>(from) - skip);
+  for (auto* out = static_cast<char*>(to); n > 0; ++word) {
     const uint64_t value = word->load(std::memory_order_acquire);
-    std::memcpy(out, &value, 8);
-  }
-  if (n > 0) {
-    const uint64_t value = word->load(std::memory_order_acquire);
-    std::memcpy(out, &value, n);
+    const size_t size = n < 8 - skip ? n : 8 - skip;
+    std::memcpy(out, reinterpret_cast<const char*>(&value) + skip, size);
+    out += size;
+    n -= size;
+    skip = 0;
   }
   std::atomic_thread_fence(std::memory_order_acquire);
 }
 
+// REQUIRES: `to` is 8-byte aligned.
 inline void CopyIn(void* to, const void* from, size_t n) {
   std::atomic_thread_fence(std::memory_order_release);
   auto* word = static_cast<std::atomic<uint64_t>*>(to);

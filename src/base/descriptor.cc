@@ -25,6 +25,7 @@ absl::Status SystemError(int error_number, std::string_view what) {
     case EFBIG:
       return absl::ResourceExhaustedError(message);
     case EINVAL:
+    case EBADF:
     case ENAMETOOLONG:
     case ENOTDIR:
     case EISDIR:

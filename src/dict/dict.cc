@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/dict/handle.h"
+#include "src/sync/fork.h"
 
 namespace segdict {
 namespace {
@@ -18,6 +19,8 @@ using internal::Found;
 using internal::Writer;
 
 absl::Status Missing() { return {absl::StatusCode::kNotFound, ""}; }
+
+absl::Status Changed() { return absl::AbortedError("the entry has changed, or was moved; look again"); }
 
 absl::Status Closed() { return absl::FailedPreconditionError("this dict was closed"); }
 
@@ -77,10 +80,10 @@ absl::StatusOr<Dict> Dict::OpenOrCreate(const Location& location, const Options&
     absl::StatusOr<Dict> dict = Open(location, options);
     const bool empty_file = location.kind() == Location::Kind::kDescriptor && absl::IsFailedPrecondition(dict.status());
     if (!absl::IsNotFound(dict.status()) && !empty_file) return dict;
-    absl::Status opened = dict.status();
     dict = Create(location, options);
-    if (empty_file && absl::IsAlreadyExists(dict.status())) return opened;
     if (!absl::IsAlreadyExists(dict.status())) return dict;
+    // Not empty any more: either somebody has just finished a dict there, or it is something else.
+    if (empty_file) return Open(location, options);
   }
   return absl::AbortedError("the segment was created and unlinked by others all the time; try again");
 }
@@ -290,8 +293,7 @@ absl::StatusOr<Version> Dict::CompareAndSet(std::string_view key, const Version&
         w, key, false, true,
         [&](const Current& now) {
           if (!now.live) return Decision::Return(Missing());
-          if (now.version != expected)
-            return Decision::Return(absl::AbortedError("the entry has changed, or was moved"));
+          if (now.version != expected) return Decision::Return(Changed());
           Decision d = Decision::Store(value, static_cast<uint8_t>(options.type), expiry);
           d.if_live = true;
           return d;
@@ -300,6 +302,16 @@ absl::StatusOr<Version> Dict::CompareAndSet(std::string_view key, const Version&
   });
   if (!status.ok()) return status;
   return version;
+}
+
+absl::Status Dict::CompareAndErase(std::string_view key, const Version& expected) {
+  return handle_->Write([&](Writer& w) {
+    return handle_->table().Mutate(w, key, false, true, [&](const Current& now) {
+      if (!now.live) return Decision::Return(Missing());
+      if (now.version != expected) return Decision::Return(Changed());
+      return Decision::Erase();
+    });
+  });
 }
 
 absl::StatusOr<int64_t> Dict::FetchAdd(std::string_view key, int64_t addend, std::optional<int64_t> initial,
@@ -338,6 +350,7 @@ absl::StatusOr<int64_t> Dict::FetchAdd(std::string_view key, int64_t addend, std
 absl::Status Dict::Update(std::string_view key, absl::FunctionRef<std::optional<std::string>(const Entry*)> fn,
                           const std::optional<WriteOptions>& options) {
   std::optional<std::string> made;
+  const uint64_t process = internal::ProcessGeneration();
   return handle_->Write([&](Writer& w) {
     return handle_->table().Mutate(w, key, true, false, [&](const Current& now) {
       if (now.live) {
@@ -346,10 +359,14 @@ absl::Status Dict::Update(std::string_view key, absl::FunctionRef<std::optional<
                           .type = static_cast<Type>(now.type),
                           .ttl = handle_->TtlOf(now.expiry),
                           .version = now.version,
-                          .order = 0};
+                          .order = now.order};
         made = fn(&entry);
       } else {
         made = fn(nullptr);
+      }
+      if (internal::ProcessGeneration() != process) {
+        return Decision::Return(
+            absl::FailedPreconditionError("Update's function forked: this call belongs to the parent process"));
       }
       if (!made.has_value()) return Decision::Return();
       uint8_t type = now.live ? now.type : 0;
@@ -399,11 +416,12 @@ absl::StatusOr<uint64_t> Dict::Sweep(uint64_t budget) {
 absl::StatusOr<Dict::LockGuard> Dict::Lock() {
   absl::StatusOr<Writer*> writer = handle_->Lock();
   if (!writer.ok()) return writer.status();
-  return LockGuard(handle_, *writer);
+  return LockGuard(handle_, *writer, internal::ProcessGeneration());
 }
 
 Dict::LockGuard::~LockGuard() {
-  if (writer_ != nullptr) handle_->Unlock(*static_cast<Writer*>(writer_));
+  // A forked child has a copy of the guard, but the lock is its parent's.
+  if (writer_ != nullptr && process_ == internal::ProcessGeneration()) handle_->Unlock(*static_cast<Writer*>(writer_));
 }
 
 // ---- Looking after it

@@ -95,9 +95,9 @@ absl::StatusOr<std::shared_ptr<DictHandle>> DictHandle::Make(std::unique_ptr<Seg
   std::shared_ptr<DictHandle> handle(new DictHandle);
   const bool callers = segment->fixed().clock_id == static_cast<uint32_t>(ClockKind::kCallers);
   if (callers != (options.clock != nullptr)) {
-    return absl::FailedPreconditionError(
-        callers ? "this dict was made with a clock of its own; open it with that clock in Options::clock"
-                : "this dict was made with the default clock; open it without Options::clock");
+    return absl::FailedPreconditionError(absl::StrCat(
+        segment->description(), callers ? " was made with a clock of its own; open it with that clock in Options::clock"
+                                        : " was made with the default clock; open it without Options::clock"));
   }
   if (callers) {
     handle->clock_ = options.clock;
@@ -161,8 +161,7 @@ int64_t DictHandle::ExpiryOf(absl::Duration ttl) const {
   if (ttl == absl::InfiniteDuration()) return kNever;
   const int64_t now = clock_->Now();
   const int64_t nanoseconds = absl::ToInt64Nanoseconds(ttl);  // saturates
-  // 0 means never, so what has expired did so at 1 at the earliest.
-  if (nanoseconds <= 0) return std::max<int64_t>(1, now);
+  if (nanoseconds <= 0) return now;
   return now > std::numeric_limits<int64_t>::max() - nanoseconds ? std::numeric_limits<int64_t>::max()
                                                                  : now + nanoseconds;
 }

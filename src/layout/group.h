@@ -1,13 +1,17 @@
 // A group: sixteen bytes in two words, the index of fifteen slots.
 //
 //   byte   0 .. 14   tag of slot i: 0 probably empty, 1..255 from the hash of its key
-//   byte   15        max displacement: how many steps along its probe sequence the keys whose *home* is this group
-//   reach;
-//                    255: to the end of the sequence
+//   byte   15        reach: about the keys whose *home* is this group and that lie elsewhere
+//                    bits 0..3  how far along the home's probe sequence they lie, as a code (kReachSteps); 0: there are
+//                    none bits 4..7  a filter: bit 4 + c is set if one of them has a tag that is c modulo 4
 //
-// All of it can be recomputed from the slots. A tag changes only under its slot's lock, the displacement only under
-// this group's home lock; the two words are changed by CAS, since different slots and the home have different owners.
-// Tag groups probed by SIMD are after Abseil's SwissTable and Boost.Unordered's foa table (which uses 15 + 1 as well).
+// All of it can be recomputed from the slots. A tag changes only under its slot's lock, the reach only under this
+// group's home lock; the two words are changed by CAS, since different slots and the home have different owners.
+//
+// Why a reach and not tombstones or counters of passing keys: it is exact after every crash and every erase, because it
+// can be recomputed, so lookups cost the same however often the table was turned over. The filter spares a miss the
+// further groups in two of three cases where the home has displaced keys. Tag groups probed by SIMD are after Abseil's
+// SwissTable and Boost.Unordered's foa table (which uses 15 + 1 as well).
 #ifndef SEGDICT_SRC_LAYOUT_GROUP_H_
 #define SEGDICT_SRC_LAYOUT_GROUP_H_
 
@@ -22,7 +26,24 @@
 namespace segdict::internal {
 
 inline constexpr uint32_t kSlotsPerGroup = 15;
-inline constexpr uint32_t kDisplacementToEnd = 255;  // "look through the whole sequence"
+
+// The reach byte. Codes round up: a lookup goes on for kReachSteps groups behind the home; the last one means to the
+// end.
+inline constexpr uint32_t kReachSteps[16] = {0, 1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 64, 128, 256, ~0u};
+
+// `reach` made to cover a key with `tag` that lies `steps` steps from home. Order does not matter: a set of keys has
+// one reach.
+constexpr uint32_t ExtendReach(uint32_t reach, uint64_t steps, uint32_t tag) {
+  if (steps == 0) return reach;
+  uint32_t code = 1;
+  while (kReachSteps[code] < steps) ++code;
+  return (code > (reach & 15) ? code : reach & 15) | (reach & 0xf0) | 16u << (tag & 3);
+}
+// Whether a key with `tag` may lie outside of its home group.
+constexpr bool ReachMayHold(uint32_t reach, uint32_t tag) { return (reach >> 4 >> (tag & 3) & 1) != 0; }
+
+static_assert(ExtendReach(0, 1, 5) == 0x21 && ExtendReach(0x21, 7, 8) == 0x37 && ExtendReach(0, 1u << 20, 3) == 0x8f);
+static_assert(ReachMayHold(0x21, 9) && !ReachMayHold(0x21, 8) && !ReachMayHold(0, 0));
 
 struct alignas(16) Group {
   Word words[2];
@@ -34,7 +55,7 @@ struct GroupView {
   uint64_t words[2];
 
   uint32_t Tag(uint32_t i) const { return static_cast<uint32_t>(words[i / 8] >> (i % 8 * 8)) & 0xff; }
-  uint32_t MaxDisplacement() const { return static_cast<uint32_t>(words[1] >> 56); }
+  uint32_t ReachByte() const { return static_cast<uint32_t>(words[1] >> 56); }
 
   // Bit i is set where slot i's tag equals `tag`.
   uint32_t Match(uint32_t tag) const {

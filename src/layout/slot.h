@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <string_view>
 
 #include "src/base/memory.h"
@@ -27,7 +28,8 @@ inline constexpr uint32_t kMaxSlotSize = 128;
 inline constexpr uint32_t kMaxSlotWords = kMaxSlotSize / 8 - 1;  // meta and payload
 inline constexpr uint32_t kMaxKeyLength = 65535;
 inline constexpr uint64_t kMaxValueLength = (1ull << 40) - 1;
-inline constexpr uint32_t kGranule = 64;  // unit of the arena's addresses, bytes
+inline constexpr int64_t kNever = std::numeric_limits<int64_t>::min();  // an expiry that is none
+inline constexpr uint32_t kGranule = 64;                                // unit of the arena's addresses, bytes
 
 // A slot's words in the segment; `words` continues to the slot's size.
 struct Slot {
@@ -63,7 +65,7 @@ struct SlotCopy {
   bool HasOrder() const { return (words[0] & meta::kHasOrder) != 0; }
   uint8_t Type() const { return static_cast<uint8_t>(words[0] >> 24); }
   uint64_t Order() const { return HasOrder() ? words[1] : 0; }
-  int64_t Expiry() const { return HasExpiry() ? static_cast<int64_t>(words[1 + (HasOrder() ? 1 : 0)]) : 0; }
+  int64_t Expiry() const { return HasExpiry() ? static_cast<int64_t>(words[1 + (HasOrder() ? 1 : 0)]) : kNever; }
   const char* bytes() const { return reinterpret_cast<const char*>(words) + bytes_at; }
   std::string_view InlineKey() const { return {bytes(), key_length}; }
   std::string_view InlineValue() const { return {bytes() + key_length, static_cast<size_t>(value_length)}; }

@@ -33,7 +33,8 @@ struct alignas(64) WriterRecord {
   Word in_use;   // 1 from claim to release: a hint for whoever seeks a free record, and the sign that recovery is due
   Word waiters;  // 1: somebody sleeps on this word until the owner lets something go
   Word process;  // process id of the owner in its own namespace: for people, never for decisions
-  Word reserved0[5];
+  Word thread;   // identity of the owner thread (sync/fork.h)
+  Word reserved0[4];
   // Line 1: the words of an overwrite.
   Word op;
   Word shown;

@@ -15,6 +15,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/prime.h"
+#include "src/sync/liveness.h"
 
 namespace segdict::internal {
 namespace {
@@ -150,6 +152,15 @@ absl::StatusOr<UniqueFd> NewFile(const std::string& directory, std::string* temp
   return SystemError(errno, absl::StrCat("cannot create a file in ", directory));
 }
 
+// The byte lock of WithSegmentLock that creators in a caller's file take.
+constexpr uint32_t kCreationLock = 1;
+
+absl::StatusOr<UniqueFd> ReopenDescriptor(const Location& location) {
+  UniqueFd fd(NoEintr([&] { return open(DescriptorPath(location.descriptor()).c_str(), O_RDWR | O_CLOEXEC); }));
+  if (!fd) return SystemError(errno, absl::StrCat("cannot open ", Describe(location), " for writing"));
+  return fd;
+}
+
 // Unlinks a temporary name when creation ends, however it ends.
 class TemporaryName {
  public:
@@ -170,6 +181,21 @@ int64_t RealtimeNow() {
 absl::StatusOr<std::unique_ptr<Segment>> Segment::Create(const Location& location, const SegmentOptions& options,
                                                          FixedHeader parameters,
                                                          absl::FunctionRef<void(Segment&)> initialize) {
+  if (location.kind() != Location::Kind::kDescriptor) return CreateUnlocked(location, options, parameters, initialize);
+  // A file that is there already cannot be published at once: its creators, and who attaches, take turns.
+  absl::StatusOr<std::unique_ptr<Segment>> segment = absl::UnknownError("");
+  absl::Status status = WithSegmentLock([&] { return ReopenDescriptor(location); }, kCreationLock,
+                                        [&] {
+                                          segment = CreateUnlocked(location, options, parameters, initialize);
+                                          return absl::OkStatus();
+                                        });
+  if (!status.ok()) return status;
+  return segment;
+}
+
+absl::StatusOr<std::unique_ptr<Segment>> Segment::CreateUnlocked(const Location& location,
+                                                                 const SegmentOptions& options, FixedHeader parameters,
+                                                                 absl::FunctionRef<void(Segment&)> initialize) {
   const std::string what = Describe(location);
   if (options.read_only) return absl::InvalidArgumentError("a segment cannot be created read-only; attach it so later");
   std::unique_ptr<Segment> segment(new Segment);
@@ -223,6 +249,7 @@ absl::StatusOr<std::unique_ptr<Segment>> Segment::Create(const Location& locatio
   fixed.checksum = Checksum(fixed);
   segment->fixed_ = fixed;
   segment->path_ = path;
+  segment->description_ = what;
   if (absl::Status status = segment->Map(options); !status.ok()) return status;
   initialize(*segment);
   // The fixed header last, its magic at the very end: a descriptor's file has no publication step of its own, and
@@ -274,17 +301,30 @@ absl::StatusOr<std::unique_ptr<Segment>> Segment::Attach(const Location& locatio
 
   std::unique_ptr<Segment> segment(new Segment);
   FixedHeader fixed;
-  const ssize_t got = NoEintr([&] { return pread(fd.get(), &fixed, sizeof(fixed), 0); });
+  ssize_t got = 0;
+  const auto read_header = [&] {
+    got = NoEintr([&] { return pread(fd.get(), &fixed, sizeof(fixed), 0); });
+    return absl::OkStatus();
+  };
+  if (location.kind() == Location::Kind::kDescriptor && !options.read_only) {
+    absl::Status status = WithSegmentLock([&] { return ReopenDescriptor(location); }, kCreationLock, read_header);
+    if (!status.ok()) return status;
+  } else {
+    (void)read_header();
+  }
   if (got < 0) return SystemError(errno, absl::StrCat("cannot read ", what));
   if (static_cast<size_t>(got) < sizeof(fixed)) {
     return absl::FailedPreconditionError(absl::StrCat(what, " is not a segdict segment: only ", info.st_size,
                                                       " bytes long; remove it or use another name"));
   }
+  // Now that the header is there: the file may have grown to it since the first look.
+  if (fstat(fd.get(), &info) != 0) return SystemError(errno, "fstat");
   absl::Status status =
       Validate(fixed, static_cast<uint64_t>(info.st_size), what, options.read_only, &segment->geometry_);
   if (!status.ok()) return status;
   segment->fd_ = std::move(fd);
   segment->path_ = std::move(path);
+  segment->description_ = what;
   segment->fixed_ = fixed;
   if (status = segment->Map(options); !status.ok()) return status;
   return segment;
@@ -319,6 +359,8 @@ absl::Status Segment::Map(const SegmentOptions& options) {
 }
 
 Segment::~Segment() {
+  // The application may have closed the descriptor (close_range) and be using its number for something else.
+  if (base_ != nullptr && !SameFile(fd_.get())) fd_.Release();
   if (base_ != nullptr) munmap(base_, geometry_.size);
 }
 

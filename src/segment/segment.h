@@ -71,6 +71,7 @@ class Segment {
     return fixed_;
   }  // as validated at attach: the segment's own may since have been damaged
   bool read_only() const { return read_only_; }
+  const std::string& description() const { return description_; }  // for messages: "segment 'name'"
 
   // A new open file description of the file, read-write. From /proc/self/fd, or from the path if that still leads to
   // this file.
@@ -83,8 +84,9 @@ class Segment {
 
  private:
   Segment() = default;
-  static absl::StatusOr<std::unique_ptr<Segment>> AttachDescriptor(UniqueFd fd, std::string path,
-                                                                   const SegmentOptions& options);
+  static absl::StatusOr<std::unique_ptr<Segment>> CreateUnlocked(const Location& location,
+                                                                 const SegmentOptions& options, FixedHeader parameters,
+                                                                 absl::FunctionRef<void(Segment&)> initialize);
   absl::Status Map(const SegmentOptions& options);
   bool SameFile(int fd) const;
 
@@ -92,6 +94,7 @@ class Segment {
   dev_t device_ = 0;
   ino_t inode_ = 0;
   std::string path_;  // empty for descriptors
+  std::string description_;
   char* base_ = nullptr;
   Geometry geometry_{};
   FixedHeader fixed_{};

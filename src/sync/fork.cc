@@ -33,6 +33,13 @@ std::atomic<uint64_t>* MakeWipedPage() {
   return static_cast<std::atomic<uint64_t>*>(page);
 }
 
+uint64_t RandomNonzero() {
+  uint64_t random = 0;
+  while (getrandom(&random, sizeof(random), 0) != sizeof(random) || random == 0) {
+  }
+  return random;
+}
+
 }  // namespace
 
 std::mutex& ForkRegistryMutex() { return TheGates().registry; }
@@ -43,11 +50,19 @@ uint64_t ProcessGeneration() {
   uint64_t generation = word->load(std::memory_order_relaxed);
   if (generation != 0) [[likely]]
     return generation;
-  uint64_t fresh = 0;
-  while (getrandom(&fresh, sizeof(fresh), 0) != sizeof(fresh) || fresh == 0) {
-  }
+  const uint64_t fresh = RandomNonzero();
   // Of several threads the first one's number stays.
   return word->compare_exchange_strong(generation, fresh) ? fresh : generation;
+}
+
+uint64_t ThreadIdentity() {
+  thread_local uint64_t identity = 0;
+  thread_local uint64_t of_process = 0;
+  if (const uint64_t process = ProcessGeneration(); of_process != process) {
+    of_process = process;
+    identity = RandomNonzero();
+  }
+  return identity;
 }
 
 }  // namespace segdict::internal

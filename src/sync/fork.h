@@ -15,6 +15,10 @@ std::mutex& ForkGate();           // held while a description that carries a liv
 // the kernel wipes in children (MADV_WIPEONFORK), so it holds for every kind of fork.
 uint64_t ProcessGeneration();
 
+// A random number that no other thread has, here or in another process; a forked child's thread has another than its
+// parent's.
+uint64_t ThreadIdentity();
+
 }  // namespace segdict::internal
 
 #endif  // SEGDICT_SRC_SYNC_FORK_H_

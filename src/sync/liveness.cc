@@ -93,14 +93,19 @@ std::unique_ptr<Liveness> MakeOfdLiveness(FreshDescription fresh, QueryDescripto
 }
 
 absl::Status WithSegmentLock(const FreshDescription& fresh, uint32_t number, absl::FunctionRef<absl::Status()> body) {
-  std::lock_guard<std::mutex> gate(ForkGate());
-  absl::StatusOr<UniqueFd> fd = fresh();
-  if (!fd.ok()) return fd.status();
-  struct flock lock = ByteLock(F_WRLCK, kLockRange + kMaxRecords + number);
-  if (NoEintr([&] { return fcntl(fd->get(), F_OFD_SETLKW, &lock); }) != 0) {
-    return SystemError(errno, "cannot lock a byte of the segment's file (F_OFD_SETLKW)");
+  constexpr int kTries = 60'000;
+  for (int tries = 0; tries < kTries; ++tries) {
+    {
+      std::lock_guard<std::mutex> gate(ForkGate());
+      absl::StatusOr<UniqueFd> fd = fresh();
+      if (!fd.ok()) return fd.status();
+      absl::StatusOr<bool> locked = TryLock(fd->get(), kMaxRecords + number);
+      if (!locked.ok()) return locked.status();
+      if (*locked) return body();
+    }
+    usleep(1000);  // outside of the gate: others may fork and recover meanwhile
   }
-  return body();
+  return absl::UnavailableError("another process has held a lock on the segment's file for a minute (is it stopped?)");
 }
 
 }  // namespace segdict::internal

@@ -55,8 +55,8 @@ using QueryDescriptor = std::function<absl::StatusOr<int>()>;
 
 std::unique_ptr<Liveness> MakeOfdLiveness(FreshDescription fresh, QueryDescriptor query);
 
-// For segments attached read-only, and tests: a byte lock of any number in the range behind the records', held while
-// `body` runs; waits for it.
+// Runs `body` holding byte lock `number` of the range behind the records'; waits for it, a minute at the most
+// (UNAVAILABLE). Freed when its holder dies.
 absl::Status WithSegmentLock(const FreshDescription& fresh, uint32_t number, absl::FunctionRef<absl::Status()> body);
 
 }  // namespace segdict::internal

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "src/sync/fork.h"
 #include "src/table/recovery.h"
 
 namespace segdict::internal {
@@ -39,6 +40,7 @@ absl::StatusOr<std::unique_ptr<Writer>> ClaimWriter(Context<Mem>& context, Recov
       writer->record = &record;
       writer->token = *std::move(token);
       Mem::Store(record.process, static_cast<uint64_t>(getpid()));
+      Mem::Store(record.thread, ThreadIdentity());
       Mem::Store(record.in_use, 1);
       return writer;
     }

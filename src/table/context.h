@@ -2,6 +2,7 @@
 #ifndef SEGDICT_SRC_TABLE_CONTEXT_H_
 #define SEGDICT_SRC_TABLE_CONTEXT_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <string_view>
 
@@ -61,8 +62,8 @@ struct Context {
   }
   uint64_t HashOf(std::string_view key) const { return Hash(key, seed); }
 
-  // The word with the displacement first: whoever sees there that nothing is displaced then sees, in the other word
-  // too, every tag that was set before (a move sets the tag at home, then lowers the displacement).
+  // The word with the reach first: whoever sees there that a key is not displaced then sees, in the other word too,
+  // every tag that was set before (a move sets the tag at home, then recomputes the reach).
   GroupView LoadGroup(uint64_t g) const {
     GroupView view;
     view.words[1] = Mem::Load(regions.group(g).words[1]);
@@ -70,13 +71,8 @@ struct Context {
     return view;
   }
 
-  // Steps along a probe sequence that a displacement byte stands for.
-  uint64_t Reach(uint32_t displacement) const {
-    return displacement == kDisplacementToEnd || displacement >= groups() ? groups() - 1 : displacement;
-  }
-  static uint32_t DisplacementByte(uint64_t steps) {
-    return steps < kDisplacementToEnd ? static_cast<uint32_t>(steps) : kDisplacementToEnd;
-  }
+  // How many groups behind the home a reach byte asks to look through.
+  uint64_t ReachSteps(uint32_t reach) const { return std::min<uint64_t>(kReachSteps[reach & 15], groups() - 1); }
 
   // Sets one byte of a group's words. Other bytes have other owners, hence CAS; the caller owns this byte, so it ends.
   void SetGroupByte(uint64_t g, uint32_t byte, uint32_t value) const {
@@ -93,7 +89,7 @@ struct Context {
   uint32_t LoadTag(uint64_t slot) const {
     return LoadGroup(slot / kSlotsPerGroup).Tag(static_cast<uint32_t>(slot % kSlotsPerGroup));
   }
-  void SetMaxDisplacement(uint64_t g, uint32_t displacement) const { SetGroupByte(g, kSlotsPerGroup, displacement); }
+  void SetReach(uint64_t g, uint32_t reach) const { SetGroupByte(g, kSlotsPerGroup, reach); }
 };
 
 }  // namespace segdict::internal

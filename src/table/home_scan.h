@@ -1,5 +1,5 @@
-// The keys of one home group, found by looking at every slot that its max displacement reaches. For what must know all
-// keys of a home rather than one: exact displacements, iteration, pulling keys home, recovery.
+// The keys of one home group, found by looking at every slot within its reach. For what must know all
+// keys of a home rather than one: exact reaches, iteration, pulling keys home, recovery.
 #ifndef SEGDICT_SRC_TABLE_HOME_SCAN_H_
 #define SEGDICT_SRC_TABLE_HOME_SCAN_H_
 
@@ -20,22 +20,25 @@ class HomeScan {
   template <class Body>
   Read ReadOfHome(uint64_t home, uint64_t s, Found* found, Body&& body) const {
     bool ours = false;
+    std::string key;
     const Read read = reader_.ReadSlot(s, found, [&](const SlotCopy& copy) {
-      ours = c_.Locate(c_.HashOf(reader_.KeyOf(copy, &key_))).home == home;
+      ours = c_.Locate(c_.HashOf(reader_.KeyOf(copy, &key))).home == home;
       if (ours) body(copy);
     });
     return read == Read::kFound && !ours ? Read::kMissing : read;
   }
 
-  // Calls visit(found, displacement) for each key of `home` in group `g` until it says false. False if it did.
-  // Slots that are corrupt or contended are passed by.
+  // Calls visit(found) for each key of `home` in group `g` until it says false. False if it did. Slots that cannot be
+  // read (corrupt, or contended without end) are passed by and counted in `unread`.
   template <class Visit>
-  bool VisitGroup(uint64_t home, uint64_t g, uint64_t displacement, Visit&& visit) const {
+  bool VisitGroup(uint64_t home, uint64_t g, uint64_t displacement, int* unread, Visit&& visit) const {
     const GroupView view = c_.LoadGroup(g);
     for (uint32_t occupied = ~view.Match(0) & 0x7fff; occupied != 0; occupied &= occupied - 1) {
       Found found;
       const uint64_t s = g * kSlotsPerGroup + static_cast<uint32_t>(__builtin_ctz(occupied));
-      if (ReadOfHome(home, s, &found, [](const SlotCopy&) {}) != Read::kFound) continue;
+      const Read read = ReadOfHome(home, s, &found, [](const SlotCopy&) {});
+      if (read == Read::kContended || read == Read::kCorrupt) ++*unread;
+      if (read != Read::kFound) continue;
       found.displacement = displacement;
       if (!visit(found)) return false;
     }
@@ -43,33 +46,40 @@ class HomeScan {
   }
 
   // Calls visit(found) for keys of `home` displaced by `from` steps or less, the farthest first, until it says false.
+  // Returns how many slots could not be read.
   template <class Visit>
-  void VisitDisplaced(uint64_t home, uint64_t from, Visit&& visit) const {
+  int VisitDisplaced(uint64_t home, uint64_t from, Visit&& visit) const {
     std::vector<uint64_t> groups;  // the sequence is made forwards
     ProbeSequence sequence(home, c_.groups());
     for (uint64_t d = 0; d <= from; ++d, sequence.Next()) groups.push_back(sequence.group());
+    int unread = 0;
     for (uint64_t d = from; d >= 1; --d) {
-      if (!VisitGroup(home, groups[d], d, visit)) return;
+      if (!VisitGroup(home, groups[d], d, &unread, visit)) break;
     }
+    return unread;
   }
 
-  // Sets the home's max displacement to what its keys need, at most what it was. REQUIRES: its home lock is held by the
-  // caller (or by the record that the caller recovers). Idempotent.
-  void LowerMaxDisplacement(uint64_t home) const {
-    const uint32_t now = c_.LoadGroup(home).MaxDisplacement();
-    if (now == 0) return;
-    uint64_t farthest = 0;
-    VisitDisplaced(home, c_.Reach(now), [&](const Found& found) {
-      farthest = found.displacement;
-      return false;
+  // The reach byte that the keys of `home` need now, if none lies beyond the present one; the present one if a slot
+  // could not be read: too far is only slow.
+  uint32_t ComputeReach(uint64_t home) const {
+    const uint32_t now = c_.LoadGroup(home).ReachByte();
+    uint32_t reach = 0;
+    const int unread = VisitDisplaced(home, c_.ReachSteps(now), [&](const Found& found) {
+      reach = ExtendReach(reach, found.displacement, c_.LoadTag(found.slot));
+      return true;
     });
-    c_.SetMaxDisplacement(home, c_.DisplacementByte(farthest));
+    return unread > 0 ? now : reach;
+  }
+
+  // Sets the home's reach to what its keys need, at most what it was. REQUIRES: its home lock is held by the caller (or
+  // by the record that the caller recovers). Idempotent.
+  void LowerReach(uint64_t home) const {
+    if (c_.LoadGroup(home).ReachByte() != 0) c_.SetReach(home, ComputeReach(home));
   }
 
  private:
   const Context<Mem>& c_;
   Reader<Mem> reader_;
-  mutable std::string key_;
 };
 
 }  // namespace segdict::internal

@@ -38,18 +38,20 @@ class Inspector {
       ++(expired ? stats.entries_expired : stats.entries_live);
       const uint64_t steps = StepsTo(probe.home, s / kSlotsPerGroup);
       stats.displaced += steps > 0 ? 1 : 0;
-      groups_of_hits += steps == 0 ? 1 : steps + 2;  // home is looked at again
+      groups_of_hits += steps + 1;
     }
     const uint64_t entries = stats.entries_live + stats.entries_expired;
     stats.load = static_cast<double>(entries) / static_cast<double>(g.slots);
     stats.groups_per_hit = entries == 0 ? 0 : static_cast<double>(groups_of_hits) / static_cast<double>(entries);
-    uint64_t groups_of_misses = 0;
+    uint64_t quarter_groups_of_misses = 0;
     for (uint64_t home = 0; home < c_.groups(); ++home) {
-      const uint32_t max = c_.LoadGroup(home).MaxDisplacement();
-      groups_of_misses += max == 0 ? 1 : c_.Reach(max) + 2;
-      if (max > stats.max_displacement) stats.max_displacement = max;
+      const uint32_t reach = c_.LoadGroup(home).ReachByte();
+      const uint64_t steps = c_.ReachSteps(reach);
+      // Of four misses, as many look further as the filter has bits.
+      quarter_groups_of_misses += 4 + static_cast<uint64_t>(__builtin_popcount(reach >> 4)) * steps;
+      if (steps > stats.max_reach) stats.max_reach = steps;
     }
-    stats.groups_per_miss = static_cast<double>(groups_of_misses) / static_cast<double>(c_.groups());
+    stats.groups_per_miss = static_cast<double>(quarter_groups_of_misses) / 4 / static_cast<double>(c_.groups());
 
     const SizeClasses& classes = c_.arena.classes();
     stats.page_bytes = g.shape.page_size;
@@ -83,11 +85,11 @@ class Inspector {
   VerifyReport Verify(const FixedHeader& fixed) const {
     VerifyReport report;
     CheckHeader(fixed, &report);
-    std::vector<uint8_t> displacement(static_cast<size_t>(c_.groups()), 0);
+    std::vector<uint8_t> reach(static_cast<size_t>(c_.groups()), 0);
     std::vector<bool> home_unsure(static_cast<size_t>(c_.groups()), false);
     std::vector<uint32_t> block_of(static_cast<size_t>(c_.geometry().slots), kNoBlock);
-    CheckSlots(&displacement, &home_unsure, &block_of, &report);
-    CheckHomes(displacement, home_unsure, &report);
+    CheckSlots(&reach, &home_unsure, &block_of, &report);
+    CheckHomes(reach, home_unsure, &report);
     CheckArena(block_of, &report);
     CheckRecords(&report);
     return report;
@@ -125,7 +127,7 @@ class Inspector {
     if (Mem::Load(word) != 0) Error(report, "a reserved word is not zero");
   }
 
-  void CheckSlots(std::vector<uint8_t>* displacement, std::vector<bool>* home_unsure, std::vector<uint32_t>* block_of,
+  void CheckSlots(std::vector<uint8_t>* reach, std::vector<bool>* home_unsure, std::vector<uint32_t>* block_of,
                   VerifyReport* report) const {
     std::string key;
     for (uint64_t s = 0; s < c_.geometry().slots; ++s) {
@@ -138,7 +140,7 @@ class Inspector {
         seq = now;
         error.clear();
         if (owned::IsLocked(seq)) break;
-        error = CheckSlot(s, &key, displacement, home_unsure, block_of);
+        error = CheckSlot(s, &key, reach, home_unsure, block_of);
         if (error.empty()) break;
       }
       if (owned::IsLocked(seq)) {
@@ -150,8 +152,8 @@ class Inspector {
     }
   }
 
-  std::string CheckSlot(uint64_t s, std::string* key, std::vector<uint8_t>* displacement,
-                        std::vector<bool>* home_unsure, std::vector<uint32_t>* block_of) const {
+  std::string CheckSlot(uint64_t s, std::string* key, std::vector<uint8_t>* reach, std::vector<bool>* home_unsure,
+                        std::vector<uint32_t>* block_of) const {
     Found found;
     std::string_view bytes;
     const Read read = reader_.ReadSlot(s, &found, [&](const SlotCopy& copy) { bytes = reader_.KeyOf(copy, key); });
@@ -170,12 +172,12 @@ class Inspector {
     const Probe probe = c_.Locate(hash);
     if (tag != probe.tag) return absl::StrCat("its tag is ", tag, ", its key's is ", probe.tag);
     const uint64_t steps = StepsTo(probe.home, s / kSlotsPerGroup);
-    const uint32_t byte = c_.DisplacementByte(steps);
-    if (byte > c_.LoadGroup(probe.home).MaxDisplacement()) {
-      return absl::StrCat("lies ", steps, " steps from its home, beyond the home's max displacement");
+    const uint32_t home_reach = c_.LoadGroup(probe.home).ReachByte();
+    if (ExtendReach(home_reach, steps, tag) != home_reach) {
+      return absl::StrCat("lies ", steps, " steps from its home, beyond the home's reach");
     }
-    auto& max = (*displacement)[static_cast<size_t>(probe.home)];
-    if (byte > max) max = static_cast<uint8_t>(byte);
+    auto& computed = (*reach)[static_cast<size_t>(probe.home)];
+    computed = static_cast<uint8_t>(ExtendReach(computed, steps, tag));
     if (found.copy.HasOrder() != c_.ordered) return "has an insertion number, or has none, against the dict's option";
     // The key must be found, and found here: else it is doubled, or out of reach.
     Found again;
@@ -217,8 +219,7 @@ class Inspector {
     return c_.arena.NextPage(page) < c_.geometry().shape.pages ? "its chain of pages goes on behind its end" : "";
   }
 
-  void CheckHomes(const std::vector<uint8_t>& displacement, const std::vector<bool>& unsure,
-                  VerifyReport* report) const {
+  void CheckHomes(const std::vector<uint8_t>& reach, const std::vector<bool>& unsure, VerifyReport* report) const {
     for (uint64_t home = 0; home < c_.groups(); ++home) {
       const uint64_t lock = Mem::Load(c_.regions.home_lock(home));
       if (owned::IsLocked(lock)) {
@@ -226,23 +227,18 @@ class Inspector {
         continue;
       }
       if (unsure[static_cast<size_t>(home)]) continue;
-      uint32_t max = c_.LoadGroup(home).MaxDisplacement();
-      if (max == displacement[static_cast<size_t>(home)]) continue;
+      if (c_.LoadGroup(home).ReachByte() == reach[static_cast<size_t>(home)]) continue;
       // Slots were read at different times; look at this home alone, and believe it if nothing changed meanwhile.
       for (int look = 0; look < 3; ++look) {
         const GroupView before = c_.LoadGroup(home);
-        max = before.MaxDisplacement();
-        uint64_t farthest = 0;
-        table_.scan().VisitDisplaced(home, c_.Reach(max), [&](const Found& found) {
-          farthest = found.displacement;
-          return false;
-        });
-        if (c_.DisplacementByte(farthest) == max) break;
+        const uint32_t needed = table_.scan().ComputeReach(home);
+        if (needed == before.ReachByte()) break;
         const GroupView after = c_.LoadGroup(home);
         const bool still =
             Mem::Load(c_.regions.home_lock(home)) == lock && std::memcmp(&before, &after, sizeof(before)) == 0;
         if (still && look == 2) {
-          Error(report, absl::StrCat("group ", home, ": its max displacement is ", max, ", its keys need ", farthest));
+          Error(report,
+                absl::StrCat("group ", home, ": its reach is ", before.ReachByte(), ", its keys need ", needed));
         }
       }
     }

@@ -77,7 +77,7 @@ class Protocol {
   // -----------------------------------------------------------------------------------------------------------
 
   // Replaces the entry that was found (unlocked, at found.seq) by `fresh`. The new words refer to `block`, or, with
-  // `keep_block`, to the old entry's, or to none. With `live_until` not 0 the clock is read under the lock, and
+  // `keep_block`, to the old entry's, or to none. With `live_until` not kNever the clock is read under the lock, and
   // kExpired says that it had passed.
   Step Overwrite(Writer& w, const Found& found, const SlotCopy& fresh, const TakenBlock* block, bool keep_block,
                  int64_t live_until) {
@@ -95,7 +95,7 @@ class Protocol {
     uint64_t seq = found.seq;
     if (!Mem::Cas(slot.seq, seq, owned::LockedBy(seq, w.index))) return GiveUp(j);
     // Death: aborted; the words are untouched. Readers: nothing shown, so the slot's words, which are the old ones.
-    if (live_until != 0 && c_.clock->Now() >= live_until) {
+    if (live_until != kNever && c_.clock->Now() >= live_until) {
       Mem::Store(slot.seq, owned::Next(found.seq));
       EndOperation(j);
       return Step::kExpired;
@@ -145,10 +145,8 @@ class Protocol {
         // Death from here: readers see an empty slot; recovery clears tag and words.
         for (uint32_t k = c_.geometry().slot_words; k-- > 0;) Mem::Store(slot.words[k], fresh.words[k]);
         if (block != nullptr) c_.arena.Settle(block->granule, block->word, static_cast<uint32_t>(s));
-        // Before the key can be found: a lookup must reach it. Too high for a while is only slow.
-        if (const uint32_t byte = c_.DisplacementByte(d); byte > c_.LoadGroup(probe.home).MaxDisplacement()) {
-          c_.SetMaxDisplacement(probe.home, byte);
-        }
+        // Before the key can be found: a lookup must reach it. Too far for a while is only slow.
+        c_.SetReach(probe.home, ExtendReach(c_.LoadGroup(probe.home).ReachByte(), d, probe.tag));
         // Under the lock: set after the release, a rollback could take away an overwrite that was acknowledged
         // meanwhile.
         c_.SetTag(s, probe.tag);
@@ -191,7 +189,7 @@ class Protocol {
     for (uint32_t k = 0; k < c_.geometry().slot_words; ++k) Mem::Store(slot.words[k], 0);
     Mem::Store(slot.seq, owned::Next(found.seq));
     // Only now: a scan must not see the erased key.
-    if (found.displacement > 0) LowerAfter(home, found.displacement);
+    if (found.displacement > 0) scan_.LowerReach(home);
     Mem::Store(j.share, share);
     if (found.copy.ValueInBlock()) c_.arena.Free(w, old.granule, old.word);
     EndOperation(j);
@@ -204,11 +202,11 @@ class Protocol {
   // After an erase in group `g`: brings the farthest displaced key whose home is `g` into a free slot there, so that
   // churn does not age the table. Does nothing if there is no such key, no free slot, or anybody else at work there.
   void PullHome(Writer& w, uint64_t g) {
-    if (c_.LoadGroup(g).MaxDisplacement() == 0 || !TryLockHome(w, g)) return;
+    if (c_.LoadGroup(g).ReachByte() == 0 || !TryLockHome(w, g)) return;
     const GroupView view = c_.LoadGroup(g);
     Found farthest;
     bool found = false;
-    scan_.VisitDisplaced(g, c_.Reach(view.MaxDisplacement()), [&](const Found& candidate) {
+    scan_.VisitDisplaced(g, c_.ReachSteps(view.ReachByte()), [&](const Found& candidate) {
       farthest = candidate;
       found = true;
       return false;
@@ -266,11 +264,6 @@ class Protocol {
     for (uint32_t i = 0; i < c_.geometry().slot_words; ++i) Mem::Store(slot.words[i], copy.words[i]);
   }
 
-  // Lowers the max displacement of `home` if a key that stood `displacement` steps away, and is gone, was its farthest.
-  void LowerAfter(uint64_t home, uint64_t displacement) {
-    if (c_.DisplacementByte(displacement) >= c_.LoadGroup(home).MaxDisplacement()) scan_.LowerMaxDisplacement(home);
-  }
-
   // Both slots stay locked to the end: while either is, nobody can overwrite the key, and so its block cannot be freed
   // under a reader that still finds it by the image of `src`.
   void Move(Writer& w, uint64_t home, const Found& src, uint64_t dst, uint64_t dst_seq) {
@@ -313,7 +306,7 @@ class Protocol {
     for (uint32_t k = 0; k < c_.geometry().slot_words; ++k) Mem::Store(from.words[k], 0);
     Mem::Store(from.seq, owned::Next(src.seq));
     Mem::Store(to.seq, owned::Next(dst_seq));
-    LowerAfter(home, src.displacement);
+    scan_.LowerReach(home);
     EndOperation(j);
   }
 

@@ -7,7 +7,8 @@
 //   seq = U(v):    the slot's words
 //   seq = L(v,o):  shown(o) has DST and dst(o) is this slot:   empty
 //                  shown(o) has SRC and slot(o) is this slot:  the words of o's image
-//                  neither: the slot's words, provided that shown(o) still says neither afterwards
+//                  neither: the slot's words, provided that shown(o) is unchanged afterwards ("still neither" would not
+//                  do: the target of a move is neither before it is shown as empty, and again once it is filled)
 //
 // Why it suffices: o sets `shown` before it changes a word of the slot, so whoever has read a changed word sees `shown`
 // set (its release, our later load). o clears `shown` and journals another slot only after it has let this one go with
@@ -15,7 +16,7 @@
 // between is thrown away, but it is bounded first: torn words must not lead out of the mapping.
 //
 // Lookup. home's words; a tag that matches is compared with the key. If nothing of this home is displaced, that was
-// all. Otherwise the whole sequence up to the home's max displacement is looked through, and a miss counts only if no
+// all. Otherwise the whole sequence within the home's reach is looked through, and a miss counts only if no
 // key was moved home meanwhile (the version of the home lock): the key may have jumped over the reader.
 #ifndef SEGDICT_SRC_TABLE_READER_H_
 #define SEGDICT_SRC_TABLE_READER_H_
@@ -69,14 +70,14 @@ class Reader {
         const uint32_t owner = owned::Owner(seq);
         if (owner >= c_.records()) return Read::kCorrupt;
         const WriterRecord& record = c_.regions.record(owner);
-        const uint64_t shows = Shows(record, s);
-        if (shows == kShownDst) {
+        const uint64_t shown = Mem::Load(record.shown);
+        if ((shown & kShownDst) != 0 && Mem::Load(record.dst) == s) {
           copy.words[0] = 0;
-        } else if (shows == kShownSrc) {
+        } else if ((shown & kShownSrc) != 0 && Mem::Load(record.slot) == s) {
           LoadWords(record.image, &copy);
         } else {
           LoadWords(slot.words, &copy);
-          if (Shows(record, s) != 0) continue;
+          if (Mem::Load(record.shown) != shown) continue;
         }
       }
       if (copy.Empty()) {
@@ -109,7 +110,7 @@ class Reader {
     const GroupView home = c_.LoadGroup(probe.home);
     const Read read = SearchGroup(probe.home, home, probe, found, matches);
     found->displacement = 0;
-    if (read != Read::kMissing || home.MaxDisplacement() == 0) [[likely]]
+    if (read != Read::kMissing || !ReachMayHold(home.ReachByte(), probe.tag)) [[likely]]
       return read;
     return FindDisplaced(probe, found, matches);
   }
@@ -148,14 +149,6 @@ class Reader {
     return true;
   }
 
-  // Whether record `record`'s journal shows slot s, and as what: kShownSrc, kShownDst or 0.
-  static uint64_t Shows(const WriterRecord& record, uint64_t s) {
-    const uint64_t shown = Mem::Load(record.shown);
-    if ((shown & kShownDst) != 0 && Mem::Load(record.dst) == s) return kShownDst;
-    if ((shown & kShownSrc) != 0 && Mem::Load(record.slot) == s) return kShownSrc;
-    return 0;
-  }
-
   void LoadWords(const Word* words, SlotCopy* copy) const {
     const uint32_t count = c_.geometry().slot_words;
     if (count == 7) [[likely]] {
@@ -172,7 +165,7 @@ class Reader {
       const uint64_t moves = owned::Version(Mem::Load(c_.regions.home_lock(probe.home)));
       // Home again, after `moves` was read: what was moved before that is seen here.
       const GroupView home = c_.LoadGroup(probe.home);
-      const uint64_t reach = c_.Reach(home.MaxDisplacement());
+      const uint64_t reach = c_.ReachSteps(home.ReachByte());
       ProbeSequence sequence(probe.home, c_.groups());
       for (uint64_t d = 0; d <= reach; ++d, sequence.Next()) {
         const GroupView view = d == 0 ? home : c_.LoadGroup(sequence.group());

@@ -71,7 +71,7 @@ class Recovery {
     if (const uint64_t home = Mem::Load(j.home); home >= 1 && home <= c_.groups()) {
       Word& lock = c_.regions.home_lock(home - 1);
       if (owned::IsLockedBy(Mem::Load(lock), r)) {
-        scan_.LowerMaxDisplacement(home - 1);
+        scan_.LowerReach(home - 1);
         Mem::Store(lock, owned::Same(Mem::Load(lock)));
       }
     }
@@ -112,6 +112,9 @@ class Recovery {
     const uint32_t owner = owned::Owner(seen);
     if (owner >= c_.records() || owner == w.index) return Damaged(name, "names an owner that cannot hold it");
     WriterRecord& record = c_.regions.record(owner);
+    if (name.kind == LockName::Kind::kGlobal && Mem::Load(record.thread) == Mem::LoadOwn(w.record->thread)) {
+      return absl::FailedPreconditionError("this thread holds the dict's lock through another handle");
+    }
     for (;;) {
       // The journal names a lock before it is taken and until after it is released; so if the lock has not changed
       // since, this is about the same holding of it.

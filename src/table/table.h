@@ -22,8 +22,6 @@
 
 namespace segdict::internal {
 
-inline constexpr int64_t kNever = 0;  // an expiry that is none
-
 // What a decision sees of the entry as it is.
 struct Current {
   bool found = false;      // there is an entry, possibly expired
@@ -32,6 +30,7 @@ struct Current {
   uint8_t type = 0;
   int64_t expiry = kNever;
   Version version;
+  uint64_t order = 0;
 };
 
 // What a decision wants.
@@ -473,7 +472,7 @@ class Table {
     for (int tries = 0; tries < kMaxReadTries; ++tries) {
       *count = 0;
       const uint64_t moves = owned::Version(Mem::Load(c_.regions.home_lock(home)));
-      const uint64_t reach = c_.Reach(c_.LoadGroup(home).MaxDisplacement());
+      const uint64_t reach = c_.ReachSteps(c_.LoadGroup(home).ReachByte());
       ProbeSequence sequence(home, c_.groups());
       for (uint64_t d = 0; d <= reach; ++d, sequence.Next()) {
         const GroupView view = c_.LoadGroup(sequence.group());
@@ -507,6 +506,7 @@ class Table {
     current->type = copy.Type();
     current->expiry = copy.Expiry();
     current->version = {now.found.slot, owned::Version(now.found.seq)};
+    current->order = copy.Order();
     if (current->live && with_value) {
       current->value = copy.ValueInBlock() ? std::string_view(w.scratch.data(), static_cast<size_t>(copy.value_length))
                                            : copy.InlineValue();

@@ -11,7 +11,8 @@
    Not modelled: weak memory, the rest of the arena, a second home, moves of several keys, erase (it needs the home lock, which the mover holds
    until its end).
 
-   Forms (-D):  NOINSERTER, NOOVERWRITER, NOREADER leave one out; TWICE the overwriter does it twice; BLOCKS=2
+   Forms (-D):  NOINSERTER, NOOVERWRITER, NOREADER leave one out; TWICE the overwriter does it twice; NODEATH nobody dies; ONLYMOVER nobody but
+                the mover dies; BLOCKS=2
    Mutants:     DSTFIRST dst is released before src is emptied (the reader of src can meet a reused block); NOMOVECOUNT the reader does not check the
                 move count; BUMPEARLY the count is bumped before the copy is committed; MAXLAST the reader loads the max displacement
                 after the tag; NODST the empty dst is not shown; BLOCKLATE the block word goes over after dst is released; DSTBLIND dst
@@ -248,9 +249,13 @@ proctype Inserter() { /* of J, into slot 0 or nowhere */
 proctype Recoverer() {
   byte r, s, c;
   if
+#ifndef NODEATH
   :: atomic { !fin[1] -> dead[1] = true; r = 1 }
+#ifndef ONLYMOVER
   :: atomic { !fin[2] -> dead[2] = true; r = 2 }
   :: atomic { !fin[3] -> dead[3] = true; r = 3 }
+#endif
+#endif
   :: atomic { fin[1] && fin[2] && fin[3] -> goto end }
   fi;
   again = true;
