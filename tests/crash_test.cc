@@ -255,8 +255,7 @@ class CrashRun {
 
 TEST_P(CrashTest, EveryStore) { CrashRun(GetParam()).All(); }
 
-// ---- The cases
-// ---------------------------------------------------------------------------------------------------------------
+// ---- The cases --------------------------------------------------------------------------------------------
 
 std::vector<std::string> OneKey(TableFixture& f) { return {f.KeyOfHome(0, 0)}; }
 

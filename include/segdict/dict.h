@@ -15,16 +15,15 @@
 //   Threads      All calls of one Dict may run at once from any threads. A Dict may be copied; copies share one handle.
 //   Processes    Any number; also after fork without exec, in different pid namespaces, and read-only.
 //   Consistency  Operations on one key are linearizable, and so are operations on several keys one after the other.
-//   Errors       FAILED_PRECONDITION: closed, or a write on a read-only handle, or from a signal handler that
-//   interrupted a write of
-//                this thread. DATA_LOSS: the segment is damaged; nothing was changed. ABORTED: the entry changed too
-//                often under this call; try again. UNAVAILABLE: the application closed the library's descriptor. Writes
-//                also: RESOURCE_EXHAUSTED: full, or no writer record is free; nothing was changed. DEADLINE_EXCEEDED:
-//                waited longer than wait_limit for a stopped writer; nothing was changed. INVALID_ARGUMENT: key or
-//                value too long.
-//   Cost         A lookup reads 1.04 groups (16 bytes) and 1.05 slots (a cache line) on average at 75 % load; it makes
-//   no system call.
-//                An overwrite of an entry in its slot makes two atomic read-modify-writes and no system call.
+//   Errors       FAILED_PRECONDITION: closed; a write on a read-only handle, in Update's function, or from a signal
+//                handler that interrupted a write of this thread. DATA_LOSS: the segment is damaged; nothing was
+//                changed. ABORTED: the entry changed too often under this call; try again. UNAVAILABLE: the
+//                application closed the library's descriptor. Writes also: RESOURCE_EXHAUSTED: full, or no writer
+//                record is free; DEADLINE_EXCEEDED: waited longer than wait_limit for a stopped writer;
+//                INVALID_ARGUMENT: key or value too long. In each case nothing was changed.
+//   Cost         At 75 % load a lookup reads 1.03 groups (16 bytes) and 1.01 slots (a cache line) on average if it
+//                hits, 1.08 groups if it misses, and makes no system call. An overwrite of an entry in its slot makes
+//                two atomic read-modify-writes and no system call.
 //   Crashes      Each operation happened wholly or not at all.
 #ifndef SEGDICT_DICT_H_
 #define SEGDICT_DICT_H_
@@ -53,8 +52,7 @@ class DictHandle;
 
 class Dict {
  public:
-  // ---- Making and opening
-  // ------------------------------------------------------------------------------------------------
+  // ---- Making and opening ---------------------------------------------------------------------------------
 
   // Makes a dict. ALREADY_EXISTS if the name is taken; RESOURCE_EXHAUSTED if the filesystem has no room for it (its
   // whole memory is reserved now); INVALID_ARGUMENT for impossible options. Nothing is left behind by a failure, or by
@@ -86,8 +84,7 @@ class Dict {
   // undisturbed; the memory is unmapped when the last copy is gone.
   void Close();
 
-  // ---- Reading: no stores, no locks, no waiting
-  // --------------------------------------------------------------------------
+  // ---- Reading: no stores, no locks, no waiting -----------------------------------------------------------
 
   // NOT_FOUND (without message) if the key is not there or has expired.
   absl::Status Get(std::string_view key, std::string* value) const;
@@ -116,8 +113,7 @@ class Dict {
   // Entries promised at creation.
   uint64_t capacity() const;
 
-  // ---- Writing
-  // -----------------------------------------------------------------------------------------------------------
+  // ---- Writing --------------------------------------------------------------------------------------------
 
   absl::Status Set(std::string_view key, std::string_view value, const WriteOptions& options = {});
   // Each pair by itself, in order; stops at the first error, of which `done` (if given) tells how many were set before.
@@ -157,8 +153,7 @@ class Dict {
   // they pass and before they say RESOURCE_EXHAUSTED, so calling it is never necessary.
   absl::StatusOr<uint64_t> Sweep(uint64_t budget = ~uint64_t{0});
 
-  // ---- The global lock
-  // ---------------------------------------------------------------------------------------------------
+  // ---- The global lock ------------------------------------------------------------------------------------
 
   // Holds the dict's global lock; see Dict::Lock. To be destroyed by the thread that got it.
   class LockGuard {
@@ -181,8 +176,7 @@ class Dict {
   // section did is not rolled back.
   absl::StatusOr<LockGuard> Lock();
 
-  // ---- Looking after it
-  // --------------------------------------------------------------------------------------------------
+  // ---- Looking after it -----------------------------------------------------------------------------------
 
   // Counted by reading every slot and every block word: O(slots + arena).
   absl::StatusOr<Stats> GetStats() const;

@@ -35,8 +35,7 @@ enum class LockMode {
 };
 
 struct Options {
-  // --- What Create makes. OpenOrCreate and Open take what they find and ignore these.
-  // -------------------------------------
+  // --- What Create makes. OpenOrCreate and Open take what they find and ignore these. ---
 
   // Entries that fit at least; more may. 1 to 2^32 * max_load.
   uint64_t capacity = 0;
@@ -52,8 +51,7 @@ struct Options {
   mode_t mode = 0600;          // permissions of the file
   int64_t group = -1;          // group id of the file; -1: the process's
 
-  // --- How a handle uses it.
-  // ----------------------------------------------------------------------------------------------
+  // --- How a handle uses it. ---
 
   LockMode lock_mode = LockMode::kPerSlot;
   bool read_only = false;  // maps read-only; every write is FAILED_PRECONDITION

@@ -55,8 +55,7 @@ class Arena {
   const SizeClasses& classes() const { return classes_; }
   uint64_t PagesFor(uint64_t bytes) const { return bytes == 0 ? 1 : (bytes - 1) / page_size_ + 1; }
 
-  // ---- Reading
-  // -----------------------------------------------------------------------------------------------------------
+  // ---- Reading --------------------------------------------------------------------------------------------
 
   // Whether `length` bytes can lie in a block that begins at `granule`. What passes can be copied without leaving the
   // arena.
@@ -74,16 +73,16 @@ class Arena {
                        [&](char* part, uint64_t done, uint64_t size) { Mem::CopyOut(to + done, part, size); });
   }
 
-  // ---- Taking and giving back
-  // --------------------------------------------------------------------------------------------
+  // ---- Taking and giving back -----------------------------------------------------------------------------
 
   // Takes a block (or chain) of at least `bytes` bytes for w's journal: state RECORD(w). RESOURCE_EXHAUSTED if there is
   // none even after reclaiming. REQUIRES: w holds no lock, its op is idle, and no block is in flight.
   absl::Status Allocate(Writer& w, uint64_t bytes, Relocate relocate, uint64_t* granule) {
     if (bytes > granules_ * kGranule) return Exhausted(bytes);
     const uint32_t size_class = classes_.ClassFor(bytes);
-    // Each turn but the last gained a page, or was robbed of it by somebody else.
-    for (uint64_t turn = 0; turn < 2 * pages_ + 16; ++turn) {
+    // Each turn but the last gained a page; a chain needs many, and others may take them first.
+    const uint64_t turns = PagesFor(bytes) + 64;
+    for (uint64_t turn = 0; turn < turns; ++turn) {
       if (TryAllocate(w, size_class, bytes, granule)) return absl::OkStatus();
       if (!Reclaim(w, size_class, relocate)) break;
     }
@@ -148,8 +147,7 @@ class Arena {
     if (freed.size() < kFreedHints && BeginsBlock(granule, block.size_class)) freed.push_back(granule);
   }
 
-  // ---- Recovery of record r: each call may be repeated after a death in the middle of it
-  // -------------------------------------
+  // ---- Recovery of record r: each call may be repeated after a death in the middle of it ------------------
 
   // Frees the block at `granule` if its word still is `word`, or if it is a chain that was being freed by r.
   void RecoverFree(uint32_t r, uint64_t granule, uint64_t word) {
@@ -193,8 +191,7 @@ class Arena {
     if (p.state == PageState::kAssigning || p.state == PageState::kRetiring) MakeAssigned(page, p);
   }
 
-  // ---- Looking at it all
-  // ---------------------------------------------------------------------------------------------------
+  // ---- Looking at it all ----------------------------------------------------------------------------------
 
   // Calls visit(granule, block word) for every block of every assigned or retiring page, and for whole pages
   // pool(page).
@@ -258,6 +255,7 @@ class Arena {
 
   // Whether a block of the class can begin there: a slot's reference may be damaged, and what is freed is taken again.
   bool BeginsBlock(uint64_t granule, uint32_t size_class) const {
+    if (size_class >= classes_.count()) return false;
     const uint64_t size = classes_.size(size_class) / kGranule;
     const uint64_t within = granule % per_page_;
     return within % size == 0 && within / size < classes_.per_page(size_class);
@@ -469,9 +467,11 @@ class Arena {
     };
     std::vector<Candidate> candidates;
     std::array<uint64_t, kMaxClasses> free_in_class{};
+    bool others_at_work = false;  // on a page that may come free in a moment
     for (uint64_t p = 0; p < pages_; ++p) {
       const PageWord page = PageWord::Decode(Mem::Load(regions_.page_word(p)));
       if (page.state == PageState::kPool) return true;
+      others_at_work = others_at_work || page.state != PageState::kAssigned;
       if (page.state != PageState::kAssigned || page.size_class >= classes_.count()) continue;
       const uint32_t per_page = classes_.per_page(page.size_class);
       uint32_t free = 0;
@@ -492,7 +492,8 @@ class Arena {
       if (free_in_class[c.size_class] - (per_page - c.used) < c.used) continue;
       if (RetirePage(w, c.page, relocate)) return true;
     }
-    return false;
+    if (others_at_work) Mem::FutexWait(w.record->waiters, Mem::Load(w.record->waiters), 100'000);
+    return others_at_work;
   }
 
   Regions regions_;

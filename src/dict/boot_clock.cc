@@ -49,7 +49,8 @@ class BootClock : public Clock {
 int64_t OffsetAfterReboot(const Header& header) {
   const auto real_less_segment = static_cast<int64_t>(Mem::Load(header.clock_real));
   const auto old_offset = static_cast<int64_t>(Mem::Load(header.clock_offset));
-  const int64_t segment_now = SaturatingAdd(Read(CLOCK_REALTIME), -real_less_segment);
+  const int64_t segment_now = SaturatingAdd(
+      Read(CLOCK_REALTIME), real_less_segment == std::numeric_limits<int64_t>::min() ? 0 : -real_less_segment);
   // Time goes on from at least where the last boot began, also if the wall clock was set back.
   return SaturatingAdd(std::max(segment_now, old_offset), -Read(CLOCK_BOOTTIME));
 }
@@ -65,8 +66,10 @@ void InitializeBootClock(Header& header) {
 absl::StatusOr<std::unique_ptr<Clock>> MakeBootClock(const Segment& segment) {
   Header& header = segment.header();
   const uint64_t boot = BootId();
+  // The boot id first: it is stored last, so whoever sees this boot's also sees its offset.
+  const bool this_boot = Mem::Load(header.boot_id) == boot;
   int64_t offset = static_cast<int64_t>(Mem::Load(header.clock_offset));
-  if (Mem::Load(header.boot_id) != boot) {
+  if (!this_boot) {
     if (segment.read_only()) {
       offset = OffsetAfterReboot(header);  // for this handle alone, until a writer comes
     } else {

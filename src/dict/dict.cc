@@ -116,12 +116,14 @@ uint64_t Dict::ValueBytesFor(const Options& options, size_t key_length, uint64_t
 
 void Dict::Close() { handle_->Close(); }
 
-// ---- Reading
-// ---------------------------------------------------------------------------------------------------------------
+// ---- Reading ----------------------------------------------------------------------------------------------
 
 absl::Status Dict::Get(std::string_view key, std::string* value) const {
   if (handle_->closed()) [[unlikely]]
     return Closed();
+  if (key.data() >= value->data() && key.data() <= value->data() + value->size()) [[unlikely]] {
+    return Get(std::string(key), value);  // the value would overwrite the key
+  }
   return handle_->table().Get(key, value, [value](const Found& found, std::string_view bytes) {
     if (!found.copy.ValueInBlock()) value->assign(bytes);
   });
@@ -206,8 +208,7 @@ absl::Status Dict::ForEachOrdered(Direction direction, absl::FunctionRef<bool(co
 uint64_t Dict::size() const { return handle_->table().Size(); }
 uint64_t Dict::capacity() const { return handle_->segment().fixed().capacity; }
 
-// ---- Writing
-// ---------------------------------------------------------------------------------------------------------------
+// ---- Writing ----------------------------------------------------------------------------------------------
 
 absl::Status Dict::Set(std::string_view key, std::string_view value, const WriteOptions& options) {
   return handle_->Write([&](Writer& w) {
@@ -410,8 +411,7 @@ absl::StatusOr<uint64_t> Dict::Sweep(uint64_t budget) {
   return swept;
 }
 
-// ---- The global lock
-// -------------------------------------------------------------------------------------------------------
+// ---- The global lock --------------------------------------------------------------------------------------
 
 absl::StatusOr<Dict::LockGuard> Dict::Lock() {
   absl::StatusOr<Writer*> writer = handle_->Lock();
@@ -424,8 +424,7 @@ Dict::LockGuard::~LockGuard() {
   if (writer_ != nullptr && process_ == internal::ProcessGeneration()) handle_->Unlock(*static_cast<Writer*>(writer_));
 }
 
-// ---- Looking after it
-// ------------------------------------------------------------------------------------------------------
+// ---- Looking after it -------------------------------------------------------------------------------------
 
 absl::StatusOr<Stats> Dict::GetStats() const {
   if (handle_->closed()) return Closed();

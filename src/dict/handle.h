@@ -34,19 +34,22 @@ class DictHandle {
   absl::Status Write(Body&& body) {
     absl::StatusOr<Writer*> writer = BeginWrite();
     if (!writer.ok()) return writer.status();
-    Writer& w = **writer;
-    if (lock_mode_ == LockMode::kPerSlot) {
-      absl::Status status = body(w);
-      w.busy = false;
-      return status;
+    // Also if the caller's function throws.
+    struct End {
+      DictHandle& handle;
+      Writer& w;
+      bool locked = false;
+      ~End() {
+        if (locked) handle.table_->UnlockGlobal(w);
+        w.busy = false;
+      }
+    } end{*this, **writer};
+    if (lock_mode_ == LockMode::kGlobalMutex) {
+      absl::Status status = table_->LockGlobal(end.w);
+      if (!status.ok()) return status;
+      end.locked = true;
     }
-    absl::Status status = table_->LockGlobal(w);
-    if (status.ok()) {
-      status = body(w);
-      table_->UnlockGlobal(w);
-    }
-    w.busy = false;
-    return status;
+    return body(end.w);
   }
 
   // The global lock for a section; the writer that holds it.

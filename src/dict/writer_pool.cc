@@ -61,8 +61,8 @@ void WriterPool::EndOfThread(void* state) {
     auto& writers = pool->second->writers_;
     const auto at = std::find_if(writers.begin(), writers.end(), [&](const auto& w) { return w.get() == held.writer; });
     if (at == writers.end()) continue;
-    // A section that was never closed: its lock goes with the record's recovery, as if the thread had been killed.
-    if ((*at)->global_depth == 0) pool->second->release_(std::move(*at));
+    // Ended inside a call or a section: its locks go with the record's recovery, as if the thread had been killed.
+    if ((*at)->global_depth == 0 && !(*at)->busy) pool->second->release_(std::move(*at));
     writers.erase(at);
   }
 }

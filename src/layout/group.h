@@ -2,16 +2,17 @@
 //
 //   byte   0 .. 14   tag of slot i: 0 probably empty, 1..255 from the hash of its key
 //   byte   15        reach: about the keys whose *home* is this group and that lie elsewhere
-//                    bits 0..3  how far along the home's probe sequence they lie, as a code (kReachSteps); 0: there are
-//                    none bits 4..7  a filter: bit 4 + c is set if one of them has a tag that is c modulo 4
+//                    bits 0..3  how far along the home's probe sequence, as a code (kReachSteps); 0: no such key
+//                    bits 4..7  a filter: bit 4 + c is set if one of them has a tag that is c modulo 4
 //
 // All of it can be recomputed from the slots. A tag changes only under its slot's lock, the reach only under this
 // group's home lock; the two words are changed by CAS, since different slots and the home have different owners.
 //
 // Why a reach and not tombstones or counters of passing keys: it is exact after every crash and every erase, because it
 // can be recomputed, so lookups cost the same however often the table was turned over. The filter spares a miss the
-// further groups in two of three cases where the home has displaced keys. Tag groups probed by SIMD are after Abseil's
-// SwissTable and Boost.Unordered's foa table (which uses 15 + 1 as well).
+// further groups in two of three cases where the home has displaced keys.
+//
+// Tag groups probed by SIMD are after Abseil's SwissTable and Boost.Unordered's foa table (which uses 15 + 1 as well).
 #ifndef SEGDICT_SRC_LAYOUT_GROUP_H_
 #define SEGDICT_SRC_LAYOUT_GROUP_H_
 

@@ -96,7 +96,8 @@ absl::Status Validate(const FixedHeader& fixed, uint64_t file_size, const std::s
       return absl::FailedPreconditionError(absl::StrCat(what, " has reserved header bytes set; update the library"));
   }
   if (fixed.ordered > 1 || (fixed.ordered == 1 && fixed.slot_size < 64) ||
-      !Geometry::Compute(ShapeOf(fixed), geometry) || geometry->size != fixed.segment_size) {
+      !Geometry::Compute(ShapeOf(fixed), geometry) || geometry->size != fixed.segment_size ||
+      (fixed.groups > 1 && !IsPrime(fixed.groups))) {
     return absl::DataLossError(absl::StrCat(what, " has an impossible geometry in its header; make it anew"));
   }
   if (file_size < fixed.segment_size) {

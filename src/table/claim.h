@@ -21,7 +21,11 @@ namespace segdict::internal {
 template <class Mem>
 absl::StatusOr<std::unique_ptr<Writer>> ClaimWriter(Context<Mem>& context, Recovery<Mem>& recovery, uint32_t first) {
   const uint32_t records = context.records();
-  for (const bool free_only : {true, false}) {
+  // A record may be held a moment longer than it is in use, by a thread that is just ending, or by a recoverer: a
+  // second round.
+  for (int round = 0; round < 6; ++round) {
+    const bool free_only = round % 2 == 0;
+    if (round > 0 && free_only) usleep(1000);
     for (uint32_t i = 0; i < records; ++i) {
       const uint32_t r = (first + i) % records;
       WriterRecord& record = context.regions.record(r);

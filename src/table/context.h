@@ -33,6 +33,7 @@ class ProbeSequence {
     group_ += step_;
     if (group_ >= groups_) group_ -= groups_;
   }
+  void Previous() { group_ = group_ >= step_ ? group_ - step_ : group_ + groups_ - step_; }
 
  private:
   uint64_t group_, step_, groups_;

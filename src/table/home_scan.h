@@ -49,12 +49,11 @@ class HomeScan {
   // Returns how many slots could not be read.
   template <class Visit>
   int VisitDisplaced(uint64_t home, uint64_t from, Visit&& visit) const {
-    std::vector<uint64_t> groups;  // the sequence is made forwards
     ProbeSequence sequence(home, c_.groups());
-    for (uint64_t d = 0; d <= from; ++d, sequence.Next()) groups.push_back(sequence.group());
+    for (uint64_t d = 0; d < from; ++d) sequence.Next();
     int unread = 0;
-    for (uint64_t d = from; d >= 1; --d) {
-      if (!VisitGroup(home, groups[d], d, &unread, visit)) break;
+    for (uint64_t d = from; d >= 1; --d, sequence.Previous()) {
+      if (!VisitGroup(home, sequence.group(), d, &unread, visit)) break;
     }
     return unread;
   }

@@ -103,13 +103,14 @@ class Inspector {
     if (report->errors.size() < 100) report->errors.push_back(std::move(what));
   }
 
-  // Steps from `home` to group `g` along home's sequence; the number of groups if g is out of range.
+  // Steps from `home` to group `g` along home's sequence; one more than the home's reach if g is not within it.
   uint64_t StepsTo(uint64_t home, uint64_t g) const {
     ProbeSequence sequence(home, c_.groups());
-    for (uint64_t d = 0; d < c_.groups(); ++d, sequence.Next()) {
+    const uint64_t reach = c_.ReachSteps(c_.LoadGroup(home).ReachByte());
+    for (uint64_t d = 0; d <= reach; ++d, sequence.Next()) {
       if (sequence.group() == g) return d;
     }
-    return c_.groups();
+    return reach + 1;
   }
 
   void CheckHeader(const FixedHeader& fixed, VerifyReport* report) const {
@@ -133,10 +134,11 @@ class Inspector {
     for (uint64_t s = 0; s < c_.geometry().slots; ++s) {
       // Twice, since a writer may work on this slot between two looks.
       std::string error;
-      uint64_t seq = 0;
-      for (int look = 0; look < 3; ++look) {
+      uint64_t seq = ~uint64_t{0};
+      int same = 0;
+      for (int look = 0; look < 100 && same < 3; ++look) {
         const uint64_t now = Mem::Load(c_.regions.slot(s).seq);
-        if (look > 0 && now != seq) look = 0;
+        same = now == seq ? same + 1 : 1;
         seq = now;
         error.clear();
         if (owned::IsLocked(seq)) break;
@@ -173,8 +175,8 @@ class Inspector {
     if (tag != probe.tag) return absl::StrCat("its tag is ", tag, ", its key's is ", probe.tag);
     const uint64_t steps = StepsTo(probe.home, s / kSlotsPerGroup);
     const uint32_t home_reach = c_.LoadGroup(probe.home).ReachByte();
-    if (ExtendReach(home_reach, steps, tag) != home_reach) {
-      return absl::StrCat("lies ", steps, " steps from its home, beyond the home's reach");
+    if (steps > c_.ReachSteps(home_reach) || ExtendReach(home_reach, steps, tag) != home_reach) {
+      return "lies beyond the reach of its home";
     }
     auto& computed = (*reach)[static_cast<size_t>(probe.home)];
     computed = static_cast<uint8_t>(ExtendReach(computed, steps, tag));

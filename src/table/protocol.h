@@ -35,8 +35,7 @@ class Protocol {
  public:
   Protocol(Context<Mem>& context, Recovery<Mem>& recovery) : c_(context), recovery_(recovery), scan_(context) {}
 
-  // ---- Home locks
-  // ----------------------------------------------------------------------------------------------------------
+  // ---- Home locks -----------------------------------------------------------------------------------------
 
   // Serializes insert, erase and move of the keys whose home is `g`. May wait.
   absl::Status LockHome(Writer& w, uint64_t g) {
@@ -73,8 +72,7 @@ class Protocol {
     recovery_.WakeWaiters(*w.record);
   }
 
-  // ---- Overwrite
-  // -----------------------------------------------------------------------------------------------------------
+  // ---- Overwrite ------------------------------------------------------------------------------------------
 
   // Replaces the entry that was found (unlocked, at found.seq) by `fresh`. The new words refer to `block`, or, with
   // `keep_block`, to the old entry's, or to none. With `live_until` not kNever the clock is read under the lock, and
@@ -112,8 +110,7 @@ class Protocol {
     return Step::kDone;
   }
 
-  // ---- Insert
-  // --------------------------------------------------------------------------------------------------------------
+  // ---- Insert ---------------------------------------------------------------------------------------------
 
   // Adds an entry whose key was not found. REQUIRES: the home lock is held. `place` and `after` get its slot and the
   // seq that it was committed with.
@@ -163,8 +160,7 @@ class Protocol {
     return Step::kFull;
   }
 
-  // ---- Erase
-  // ---------------------------------------------------------------------------------------------------------------
+  // ---- Erase ----------------------------------------------------------------------------------------------
 
   // Removes the entry that was found (unlocked, at found.seq). REQUIRES: the lock of its home is held.
   Step Erase(Writer& w, const Found& found, uint64_t home) {
@@ -196,8 +192,7 @@ class Protocol {
     return Step::kDone;
   }
 
-  // ---- Move
-  // ----------------------------------------------------------------------------------------------------------------
+  // ---- Move -----------------------------------------------------------------------------------------------
 
   // After an erase in group `g`: brings the farthest displaced key whose home is `g` into a free slot there, so that
   // churn does not age the table. Does nothing if there is no such key, no free slot, or anybody else at work there.

@@ -5,19 +5,15 @@
 // finishes or undoes; each step applies only while what it is about is still as r left it (a lock that names r, a block
 // word that r journaled), so a recovery that dies is simply run again by the next one.
 //
-//   operation   decided by                                                committed            aborted
-//   OVERWRITE   seq(slot) locked by r: aborted;                           free old block       image back if shown;
-//   release; free new block
-//               else SRC shown: committed, else aborted
-//   INSERT      seq(dst) locked by r: aborted;                            share                tag, words cleared if
-//   shown; release; free
-//               else DST shown: committed, else aborted                                        new block
-//   ERASE       seq(slot) locked by r: SRC shown and tag clear:           words cleared;       release
-//               committed, else aborted; not locked: SRC shown:           release; share;
-//               committed, else aborted                                   free old block
-//   MOVE        SRC shown without DST: committed, else aborted            home version; clear  clear dst if shown;
-//   block back; release both
-//                                                                         src; release both
+//   OVERWRITE   seq(slot) locked by r: aborted; else SRC shown: committed; else aborted
+//               committed: free the old block.  aborted: image back if SRC shown; release; free the new block
+//   INSERT      seq(dst) locked by r: aborted; else DST shown: committed; else aborted
+//               committed: share.  aborted: tag and words cleared if DST shown; release; free the new block
+//   ERASE       SRC shown, and seq(slot) not locked by r or its tag clear: committed; else aborted
+//               committed: words cleared; release; share; free the old block.  aborted: release
+//   MOVE        SRC shown without DST: committed; else aborted
+//               committed: home version; src cleared; both released.
+//               aborted: dst cleared if shown; block back to src; both released
 //
 // "SRC shown and not locked" proves that the lock was won and let go: `shown` is set only under the lock, is never set
 // by an operation that gives up, and is cleared before the next one is journaled. A release always bumps the version,
@@ -112,7 +108,8 @@ class Recovery {
     const uint32_t owner = owned::Owner(seen);
     if (owner >= c_.records() || owner == w.index) return Damaged(name, "names an owner that cannot hold it");
     WriterRecord& record = c_.regions.record(owner);
-    if (name.kind == LockName::Kind::kGlobal && Mem::Load(record.thread) == Mem::LoadOwn(w.record->thread)) {
+    if (name.kind == LockName::Kind::kGlobal && Mem::Load(record.thread) == Mem::LoadOwn(w.record->thread) &&
+        Mem::Load(lock) == seen) {
       return absl::FailedPreconditionError("this thread holds the dict's lock through another handle");
     }
     for (;;) {

@@ -77,8 +77,7 @@ class Table {
   const HomeScan<Mem>& scan() const { return scan_; }
   const Reader<Mem>& reader() const { return reader_; }
 
-  // ---- Reading
-  // -----------------------------------------------------------------------------------------------------------
+  // ---- Reading --------------------------------------------------------------------------------------------
 
   struct Lookup {
     Found found;
@@ -135,9 +134,16 @@ class Table {
     Probe probes[kBatch];
     for (size_t at = 0; at < keys.size(); at += kBatch) {
       const size_t n = std::min(kBatch, keys.size() - at);
+      // All groups under way, then all slots that their tags point at, then the lookups find both near.
       for (size_t i = 0; i < n; ++i) {
         probes[i] = c_.Locate(c_.HashOf(keys[at + i]));
-        Prefetch(probes[i]);
+        Mem::Prefetch(&c_.regions.group(probes[i].home));
+      }
+      for (size_t i = 0; i < n; ++i) {
+        const uint32_t match = c_.LoadGroup(probes[i].home).Match(probes[i].tag);
+        if (match == 0) continue;
+        const auto slot = static_cast<uint32_t>(__builtin_ctz(match));
+        Mem::Prefetch(&c_.regions.slot(probes[i].home * kSlotsPerGroup + slot));
       }
       for (size_t i = 0; i < n; ++i) {
         bool seen = false;
@@ -216,13 +222,12 @@ class Table {
 
   // Entries that are not yet reclaimed. O(writer records). Exact when nobody is writing.
   uint64_t Size() const {
-    int64_t sum = 0;
-    for (uint32_t r = 0; r < c_.records(); ++r) sum += static_cast<int64_t>(Mem::Load(c_.regions.record(r).share));
-    return sum < 0 ? 0 : static_cast<uint64_t>(sum);
+    uint64_t sum = 0;  // modulo 2^64: shares may be negative
+    for (uint32_t r = 0; r < c_.records(); ++r) sum += Mem::Load(c_.regions.record(r).share);
+    return static_cast<int64_t>(sum) < 0 ? 0 : sum;
   }
 
-  // ---- Writing
-  // -----------------------------------------------------------------------------------------------------------
+  // ---- Writing --------------------------------------------------------------------------------------------
 
   // Makes of the entry of `key` what `decide(const Current&)` says; returns the decision's status when that is done.
   // `decide` is called without any lock held and may be called again, with a newer state. `constant`: it always gives
@@ -245,7 +250,7 @@ class Table {
         w.scratch.resize(static_cast<size_t>(bytes));
         return w.scratch.data();
       });
-      if (read == Read::kContended) continue;
+      if (read == Read::kContended) return Failed(read);
       if (read == Read::kCorrupt || !now.copied) return Failed(Read::kCorrupt);
       const bool found = read == Read::kFound;
       if (found && owned::IsLocked(now.found.seq)) {
@@ -317,7 +322,7 @@ class Table {
     uint64_t at = Mem::Load(cursor) % slots;
     uint64_t swept = 0;
     std::string key;
-    for (uint64_t i = 0; i < std::min(budget, slots); ++i) {
+    for (uint64_t left = std::min(budget, slots); left > 0; --left) {
       const uint64_t s = at;
       at = at + 1 == slots ? 0 : at + 1;
       if (Mem::Load(c_.regions.slot(s).words[0]) == 0) continue;
@@ -334,7 +339,11 @@ class Table {
         return erased ? Decision::Erase() : Decision::Return();
       });
       if (!status.ok()) return status;
-      swept += erased ? 1 : 0;
+      if (!erased) continue;
+      ++swept;
+      // A key from further on may have been pulled into this group: look at it from its beginning, at the same expense.
+      at = s - s % kSlotsPerGroup;
+      left += s - at + 1;
     }
     Mem::Store(cursor, at);
     return swept;
