@@ -158,7 +158,7 @@ TEST_P(Shapes, VisitMayUseTheDict) {
 }
 
 TEST_P(Shapes, GetManyOfAnyNumber) {
-  for (int i = 0; i < 1000; i += 2) ASSERT_OK(dict_.Set(Key(i), Bytes(i % 400, i), {.type = Type::kString}));
+  for (size_t i = 0; i < 1000; i += 2) ASSERT_OK(dict_.Set(Key(i), Bytes(i % 400, i), {.type = Type::kString}));
   for (const size_t count : {0u, 1u, 31u, 32u, 33u, 64u, 1000u}) {
     SCOPED_TRACE(count);
     std::vector<std::string> names;
@@ -280,9 +280,9 @@ TEST_P(Shapes, AValueOfTheWholeArenaAndOneByteMore) {
   const Stats stats = Must(dict_.GetStats());
   const uint64_t arena = stats.pages * stats.page_bytes;
   EXPECT_GE(arena, uint64_t{1} << 20);
-  for (int round = 0; round < 3; ++round) {
+  for (size_t round = 0; round < 3; ++round) {
     // Something of every class first, so that the pages must change class.
-    for (int i = 0; i < 100; ++i) ASSERT_OK(dict_.Set(Key(i), Bytes(200 + 97 * static_cast<size_t>(i), i)));
+    for (size_t i = 0; i < 100; ++i) ASSERT_OK(dict_.Set(Key(i), Bytes(200 + 97 * static_cast<size_t>(i), i)));
     ASSERT_OK(dict_.Clear());
     ASSERT_OK(dict_.Set("k", Bytes(arena, round)));
     EXPECT_EQ(Value(dict_, "k"), Bytes(arena, round));
@@ -526,7 +526,7 @@ TEST_P(Shapes, WritesInUpdatesFunctionAreRefused) {
 
 TEST_P(Shapes, ForEachVisitsEachOnce) {
   std::map<std::string, std::string> expected;
-  for (int i = 0; i < 900; ++i) {
+  for (size_t i = 0; i < 900; ++i) {
     expected[Key(i)] = Bytes(i % 300, i);
     ASSERT_OK(dict_.Set(Key(i), expected[Key(i)], {.type = Type::kString}));
   }
@@ -546,7 +546,7 @@ TEST_P(Shapes, ForEachVisitsEachOnce) {
 }
 
 TEST_P(Shapes, ForEachMayUseTheDict) {
-  for (int i = 0; i < 500; ++i) ASSERT_OK(dict_.Set(Key(i), "v"));
+  for (size_t i = 0; i < 500; ++i) ASSERT_OK(dict_.Set(Key(i), "v"));
   std::set<std::string> seen;
   EXPECT_OK(dict_.ForEach([&](const Entry& entry) {
     EXPECT_TRUE(seen.emplace(entry.key).second);
@@ -561,7 +561,7 @@ TEST_P(Shapes, ForEachMayUseTheDict) {
     return true;
   }));
   // Overwrites and additions meanwhile: those that were there come once all the same.
-  for (int i = 0; i < 400; ++i) ASSERT_OK(dict_.Set(Key(i), "v"));
+  for (size_t i = 0; i < 400; ++i) ASSERT_OK(dict_.Set(Key(i), "v"));
   seen.clear();
   int added = 0;
   EXPECT_OK(dict_.ForEach([&](const Entry& entry) {
@@ -572,15 +572,15 @@ TEST_P(Shapes, ForEachMayUseTheDict) {
     }
     return true;
   }));
-  for (int i = 0; i < 400; ++i) EXPECT_EQ(seen.count(Key(i)), 1u);
+  for (size_t i = 0; i < 400; ++i) EXPECT_EQ(seen.count(Key(i)), 1u);
   EXPECT_TRUE(IsSound(dict_));
 }
 
 TEST_P(Shapes, ClearSizeAndCapacity) {
   EXPECT_EQ(dict_.capacity(), 1000u);
   EXPECT_EQ(dict_.size(), 0u);
-  for (int round = 0; round < 3; ++round) {
-    for (int i = 0; i < 1000; ++i) ASSERT_OK(dict_.Set(Key(i), Bytes(i % 100, i)));
+  for (size_t round = 0; round < 3; ++round) {
+    for (size_t i = 0; i < 1000; ++i) ASSERT_OK(dict_.Set(Key(i), Bytes(i % 100, i)));
     EXPECT_EQ(dict_.size(), 1000u);
     EXPECT_OK(dict_.Clear());
     EXPECT_EQ(dict_.size(), 0u);
@@ -680,15 +680,15 @@ TEST_P(Shapes, ForEachOrdered) {
   }
   std::vector<std::string> expected;
   std::mt19937_64 random(1);
-  for (int i = 0; i < 800; ++i) expected.push_back(Key(i));
+  for (size_t i = 0; i < 800; ++i) expected.push_back(Key(i));
   std::shuffle(expected.begin(), expected.end(), random);
   for (const std::string& key : expected) ASSERT_OK(dict_.Set(key, "v"));
   EXPECT_EQ(order(Direction::kForward), expected);
-  for (int i = 0; i < 800; i += 3) ASSERT_OK(dict_.Set(Key(i), Bytes(i % 200, i)));
+  for (size_t i = 0; i < 800; i += 3) ASSERT_OK(dict_.Set(Key(i), Bytes(i % 200, i)));
   ASSERT_OK(dict_.Touch(Key(0), absl::Hours(1)));
   ASSERT_OK(dict_.Update(Key(1), [](const Entry*) { return std::optional<std::string>("u"); }));
   EXPECT_EQ(order(Direction::kForward), expected) << "an overwrite keeps the place";
-  for (int i = 0; i < 800; i += 5) {
+  for (size_t i = 0; i < 800; i += 5) {
     ASSERT_OK(dict_.Erase(Key(i)));
     ASSERT_OK(dict_.Insert(Key(i), "again"));
     expected.erase(std::find(expected.begin(), expected.end(), Key(i)));
@@ -887,7 +887,6 @@ class Expiry : public ::testing::TestWithParam<uint32_t> {
   ManualClock clock_;
   OwnedDict owned_{TheOptions()};
   Dict& dict_ = *owned_;
-  static constexpr WriteOptions kTen{.ttl = absl::Seconds(10)};
 };
 
 INSTANTIATE_TEST_SUITE_P(SlotSizes, Expiry, ::testing::Values(32, 64, 128));
@@ -1048,13 +1047,13 @@ TEST_P(Expiry, HugeTimesToLiveSaturate) {
 }
 
 TEST_P(Expiry, SweepReclaims) {
-  for (int i = 0; i < 600; ++i) {
+  for (size_t i = 0; i < 600; ++i) {
     ASSERT_OK(dict_.Set(Key(i), Bytes(i % 300, i), {.ttl = i % 3 == 0 ? absl::InfiniteDuration() : absl::Seconds(i)}));
   }
   EXPECT_EQ(Must(dict_.Sweep()), 0u) << "nothing has expired";
   clock_.Advance(absl::Seconds(300));
   uint64_t expired = 0;
-  for (int i = 0; i <= 300; ++i) expired += i % 3 != 0 ? 1 : 0;
+  for (size_t i = 0; i <= 300; ++i) expired += i % 3 != 0 ? 1 : 0;
   Stats stats = Must(dict_.GetStats());
   EXPECT_EQ(stats.entries_expired, expired);
   EXPECT_EQ(stats.entries_live, 600 - expired);
@@ -1074,7 +1073,7 @@ TEST_P(Expiry, SweepReclaims) {
   EXPECT_EQ(Must(dict_.Sweep(0)), 0u) << "a budget of none does nothing";
   EXPECT_GT(Must(dict_.Sweep()), 0u);
   EXPECT_EQ(dict_.size(), 200u);
-  for (int i = 0; i < 600; i += 3) EXPECT_EQ(Value(dict_, Key(i)), Bytes(i % 300, i));
+  for (size_t i = 0; i < 600; i += 3) EXPECT_EQ(Value(dict_, Key(i)), Bytes(i % 300, i));
   EXPECT_TRUE(IsSound(dict_));
 }
 
@@ -1142,13 +1141,13 @@ TEST_P(Expiry, OrderedIterationPassesTheExpiredBy) {
   Options options = TheOptions();
   options.ordered = true;
   OwnedDict ordered(options);
-  for (int i = 0; i < 100; ++i) {
+  for (size_t i = 0; i < 100; ++i) {
     ASSERT_OK(ordered->Set(Key(i), "v", {.ttl = i % 2 == 0 ? absl::Seconds(1) : absl::InfiniteDuration()}));
   }
   clock_.Advance(absl::Seconds(1));
   ASSERT_OK(ordered->Insert(Key(0), "again"));
   std::vector<std::string> keys, expected;
-  for (int i = 1; i < 100; i += 2) expected.push_back(Key(i));
+  for (size_t i = 1; i < 100; i += 2) expected.push_back(Key(i));
   expected.push_back(Key(0));
   EXPECT_OK(ordered->ForEachOrdered(Direction::kForward, [&](const Entry& entry) {
     keys.emplace_back(entry.key);
@@ -1234,7 +1233,7 @@ class Capacity : public ::testing::TestWithParam<std::pair<uint64_t, double>> {}
 
 std::vector<std::pair<uint64_t, double>> Capacities() {
   std::vector<std::pair<uint64_t, double>> all;
-  for (const uint64_t capacity : {1, 2, 14, 15, 16, 100, 1000, 10'007}) {
+  for (const uint64_t capacity : {1u, 2u, 14u, 15u, 16u, 100u, 1000u, 10'007u}) {
     for (const double load : {0.5, 0.75, 1.0}) all.emplace_back(capacity, load);
   }
   return all;
@@ -1380,7 +1379,7 @@ TEST(Refusal, WhenTheArenaIsFullNothingIsLost) {
   std::map<std::string, std::string> model;
   std::mt19937_64 random(7);
   int refused = 0;
-  for (int i = 0; i < 5000; ++i) {
+  for (size_t i = 0; i < 5000; ++i) {
     const std::string key = Key(random() % 400);
     const std::string value = Bytes(random() % 3000, i);
     const absl::Status status = owned->Set(key, value);
@@ -1462,9 +1461,9 @@ TEST(Churn, AnEmptiedDictIsAsFresh) {
   Options options = SmallOptions();
   options.max_load = 1.0;
   OwnedDict owned(options);
-  for (int round = 0; round < 20; ++round) {
-    for (int i = 0; i < 1000; ++i) ASSERT_OK(owned->Insert(Key(i + 1000 * round), Bytes(i % 90, i)));
-    for (int i = 0; i < 1000; ++i) ASSERT_OK(owned->Erase(Key(i + 1000 * round)));
+  for (size_t round = 0; round < 20; ++round) {
+    for (size_t i = 0; i < 1000; ++i) ASSERT_OK(owned->Insert(Key(i + 1000 * round), Bytes(i % 90, i)));
+    for (size_t i = 0; i < 1000; ++i) ASSERT_OK(owned->Erase(Key(i + 1000 * round)));
     const Stats stats = Must(owned->GetStats());
     EXPECT_EQ(stats.groups_per_miss, 1.0) << "a trace of what was erased";
     EXPECT_EQ(stats.max_reach, 0u);

@@ -82,7 +82,7 @@ Child Execute(const std::string& role, const std::string& name) {
 
 void RoleCount(const std::string& name) {
   Dict dict = Must(Dict::Open(Name(name)));
-  for (int i = 0; i < 3000; ++i) {
+  for (size_t i = 0; i < 3000; ++i) {
     EXPECT_OK(dict.FetchAdd("count", 1, 0));
     EXPECT_OK(dict.Update("text", [](const Entry* entry) {
       return std::optional<std::string>(

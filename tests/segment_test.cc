@@ -451,7 +451,7 @@ TEST(Paths, Relative) {
 TEST(Permissions, ModeAndGroupAreAsAsked) {
   InChild([] {
     umask(077);
-    for (const mode_t mode : {0600, 0640, 0664, 0444, 0666}) {
+    for (const mode_t mode : {0600u, 0640u, 0664u, 0444u, 0666u}) {
       ScopedName name;
       Options options = SmallOptions();
       options.mode = mode;
@@ -779,7 +779,7 @@ TEST(SmallFilesystem, IsAClearErrorAndLeavesNothing) {
     const std::string block(4096, 'x');
     while (write(filler.get(), block.data(), block.size()) > 0) {
     }
-    for (int i = 0; i < 450; ++i) ASSERT_OK(dict.Set("k" + std::to_string(i), test::Bytes(1000, i))) << i;
+    for (size_t i = 0; i < 450; ++i) ASSERT_OK(dict.Set("k" + std::to_string(i), test::Bytes(1000, i))) << i;
     for (int i = 450; i < 1000; ++i) ASSERT_OK(dict.Set("k" + std::to_string(i), "v")) << i;
     EXPECT_TRUE(IsSound(dict));
   });

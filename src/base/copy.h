@@ -7,10 +7,9 @@
 // same job.
 //
 // Fences (Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012):
-//   CopyIn  = release fence, then the stores.  A reader that sees one of these bytes and then fences sees, at its
-//   re-check of the
-//             slot's seq, that the block's former owner had let go of it.
-//   CopyOut = the loads, then an acquire fence.  Partner of the above; the re-check of seq stays behind the loads.
+//   CopyIn  = release fence, then the stores. A reader that sees one of these bytes and then fences sees, at its
+//             re-check of the slot's seq, that the block's former owner had let go of it.
+//   CopyOut = the loads, then an acquire fence. Partner of the above; the re-check of seq stays behind the loads.
 #ifndef SEGDICT_SRC_BASE_COPY_H_
 #define SEGDICT_SRC_BASE_COPY_H_
 

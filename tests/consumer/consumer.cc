@@ -15,7 +15,7 @@ int Fail(const std::string& what, const absl::Status& status) {
 }  // namespace
 
 int main() {
-  const segdict::Name name("consumer-test");
+  const segdict::Location name = segdict::Name("consumer-test");
   segdict::Options options;
   options.capacity = 1000;
   options.value_bytes = 1 << 20;
