@@ -150,8 +150,7 @@ absl::Status Dict::Get(std::string_view key, std::span<char> buffer, size_t* len
   if (*length > buffer.size()) {
     return absl::OutOfRangeError(absl::StrCat("the value has ", *length, " bytes, the buffer ", buffer.size()));
   }
-  if (!lookup.found.copy.ValueInBlock() && *length > 0)
-    std::memcpy(buffer.data(), lookup.found.copy.InlineValue().data(), *length);
+  if (!lookup.found.copy.ValueInBlock()) lookup.found.copy.CopyInlineValue(buffer.data());
   return absl::OkStatus();
 }
 

@@ -31,6 +31,17 @@ inline constexpr uint64_t kMaxValueLength = (1ull << 40) - 1;
 inline constexpr int64_t kNever = std::numeric_limits<int64_t>::min();  // an expiry that is none
 inline constexpr uint32_t kGranule = 64;                                // unit of the arena's addresses, bytes
 
+// Calls f(i) for the words 0 to count - 1 of a slot; without a loop for the usual size.
+template <class F>
+inline void ForSlotWords(uint32_t count, F&& f) {
+  if (count == 7) [[likely]] {
+#pragma GCC unroll 7
+    for (uint32_t i = 0; i < 7; ++i) f(i);
+  } else {
+    for (uint32_t i = 0; i < count; ++i) f(i);
+  }
+}
+
 // A slot's words in the segment; `words` continues to the slot's size.
 struct Slot {
   Word seq;
@@ -69,6 +80,25 @@ struct SlotCopy {
   const char* bytes() const { return reinterpret_cast<const char*>(words) + bytes_at; }
   std::string_view InlineKey() const { return {bytes(), key_length}; }
   std::string_view InlineValue() const { return {bytes() + key_length, static_cast<size_t>(value_length)}; }
+  // By words, as they were loaded: wider loads would wait until the narrower stores before them have left the
+  // processor.
+  [[gnu::always_inline]] bool InlineKeyEquals(std::string_view key) const {
+    const uint64_t* word = words + bytes_at / 8;
+    const char* bytes = key.data();
+    size_t n = key.size();
+    for (; n >= 8; n -= 8, bytes += 8, ++word) {
+      uint64_t part;
+      std::memcpy(&part, bytes, 8);
+      if (part != *word) return false;
+    }
+    return n == 0 || std::memcmp(word, bytes, n) == 0;
+  }
+  [[gnu::always_inline]] void CopyInlineValue(char* to) const {
+    const char* from = bytes() + key_length;
+    size_t n = static_cast<size_t>(value_length);
+    for (; n >= 8; n -= 8, from += 8, to += 8) std::memcpy(to, from, 8);
+    for (; n > 0; --n) *to++ = *from++;
+  }
   // Bytes in the block, key included.
   uint64_t BlockLength() const { return value_length + (KeyInBlock() ? key_length : 0); }
 
@@ -76,6 +106,12 @@ struct SlotCopy {
   // torn and about to be read again). An empty slot is not parsed.
   bool Parse(uint32_t word_count) {
     const uint64_t m = words[0];
+    if (m >> 32 == meta::kOccupied >> 32) [[likely]] {  // all in the slot, nothing special
+      key_length = static_cast<uint32_t>(m & 0xffff);
+      value_length = (m >> 16) & 0xff;
+      bytes_at = 8;
+      return key_length + value_length <= (word_count - 1) * 8;
+    }
     if ((m & meta::kOccupied) == 0 || (m & ~meta::kKnown) != 0) return false;
     if (KeyInBlock() && !ValueInBlock()) return false;
     uint32_t at = 1 + (HasOrder() ? 1 : 0) + (HasExpiry() ? 1 : 0);
@@ -114,7 +150,7 @@ inline SlotCopy EncodeSlot(uint32_t word_count, SlotForm form, std::string_view 
                            uint8_t type, bool has_expiry, int64_t expiry, bool has_order, uint64_t order,
                            uint64_t granule) {
   SlotCopy copy;
-  std::memset(copy.words, 0, sizeof(copy.words));
+  ForSlotWords(word_count, [&](uint32_t i) { copy.words[i] = 0; });
   uint64_t m = meta::kOccupied | key.size() | static_cast<uint64_t>(type) << 24;
   uint32_t at = 1;
   if (has_order) m |= meta::kHasOrder, copy.words[at++] = order;

@@ -253,10 +253,10 @@ class Protocol {
   }
 
   void StoreImage(WriterRecord& j, const SlotCopy& copy) {
-    for (uint32_t i = 0; i < c_.geometry().slot_words; ++i) Mem::Store(j.image[i], copy.words[i]);
+    ForSlotWords(c_.geometry().slot_words, [&](uint32_t i) { Mem::Store(j.image[i], copy.words[i]); });
   }
   void StoreWords(Slot& slot, const SlotCopy& copy) {
-    for (uint32_t i = 0; i < c_.geometry().slot_words; ++i) Mem::Store(slot.words[i], copy.words[i]);
+    ForSlotWords(c_.geometry().slot_words, [&](uint32_t i) { Mem::Store(slot.words[i], copy.words[i]); });
   }
 
   // Both slots stay locked to the end: while either is, nobody can overwrite the key, and so its block cannot be freed

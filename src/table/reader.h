@@ -50,13 +50,13 @@ struct Found {
 template <class Mem>
 class Reader {
  public:
-  explicit Reader(const Context<Mem>& context) : c_(context) {}
+  explicit Reader(const Context<Mem>& context) : c_(context), slot_words_(context.geometry().slot_words) {}
 
   // Reads slot `s` into `found`. `body(const SlotCopy&)` runs once for each try, before the final look at seq, for what
   // must be consistent with the words: copying the block's bytes, reading the clock. Its effects count only if kFound
   // is returned. REQUIRES: s < slots.
   template <class Body>
-  Read ReadSlot(uint64_t s, Found* found, Body&& body) const {
+  [[gnu::always_inline]] inline Read ReadSlot(uint64_t s, Found* found, Body&& body) const {
     Slot& slot = c_.regions.slot(s);
     SlotCopy& copy = found->copy;
     found->slot = s;
@@ -84,7 +84,7 @@ class Reader {
         if (Mem::Load(slot.seq) == seq) return Read::kMissing;
         continue;
       }
-      parsed = copy.Parse(c_.geometry().slot_words);
+      parsed = copy.Parse(slot_words_);
       if (parsed && copy.ValueInBlock()) {
         // Torn words may claim any length: the block is touched only for words that are known to belong together.
         if (Mem::Load(slot.seq) != seq) continue;
@@ -116,10 +116,14 @@ class Reader {
   }
 
   // Whether the entry's key is `key`; for ReadSlot bodies.
-  bool KeyEquals(const SlotCopy& copy, std::string_view key) const {
+  [[gnu::always_inline]] inline bool KeyEquals(const SlotCopy& copy, std::string_view key) const {
     if (copy.key_length != key.size()) return false;
     if (!copy.KeyInBlock()) [[likely]]
-      return std::memcmp(copy.bytes(), key.data(), key.size()) == 0;
+      return copy.InlineKeyEquals(key);
+    return BlockKeyEquals(copy, key);
+  }
+
+  bool BlockKeyEquals(const SlotCopy& copy, std::string_view key) const {
     char buffer[512];
     for (uint64_t at = 0; at < key.size(); at += sizeof(buffer)) {
       const uint64_t n = std::min<uint64_t>(sizeof(buffer), key.size() - at);
@@ -145,17 +149,12 @@ class Reader {
       return c_.arena.CopyOut(copy.granule, copy.BlockLength(), copy.KeyInBlock() ? copy.key_length : 0, to,
                               copy.value_length);
     }
-    if (copy.value_length > 0) std::memcpy(to, copy.InlineValue().data(), static_cast<size_t>(copy.value_length));
+    copy.CopyInlineValue(to);
     return true;
   }
 
   void LoadWords(const Word* words, SlotCopy* copy) const {
-    const uint32_t count = c_.geometry().slot_words;
-    if (count == 7) [[likely]] {
-      for (uint32_t i = 0; i < 7; ++i) copy->words[i] = Mem::Load(words[i]);
-    } else {
-      for (uint32_t i = 0; i < count; ++i) copy->words[i] = Mem::Load(words[i]);
-    }
+    ForSlotWords(slot_words_, [&](uint32_t i) { copy->words[i] = Mem::Load(words[i]); });
   }
 
  private:
@@ -180,31 +179,32 @@ class Reader {
   }
 
   template <class Matches>
-  Read SearchGroup(uint64_t g, const GroupView& view, const Probe& probe, Found* found, Matches& matches) const {
+  [[gnu::always_inline]] inline Read SearchGroup(uint64_t g, const GroupView& view, const Probe& probe, Found* found,
+                                                 Matches& matches) const {
     uint32_t candidates = view.Match(probe.tag);
     // The preferred slot first: its line is on its way already.
-    if ((candidates & (1u << probe.preferred)) != 0) {
-      const Read read = CompareSlot(g * kSlotsPerGroup + probe.preferred, found, matches);
+    uint32_t next = (candidates >> probe.preferred & 1) != 0
+                        ? probe.preferred
+                        : static_cast<uint32_t>(__builtin_ctz(candidates | 1u << 31));
+    while (candidates != 0) {
+      const Read read = CompareSlot(g * kSlotsPerGroup + next, found, matches);
       if (read != Read::kMissing) [[likely]]
         return read;
-      candidates &= ~(1u << probe.preferred);
-    }
-    for (; candidates != 0; candidates &= candidates - 1) {
-      const Read read =
-          CompareSlot(g * kSlotsPerGroup + static_cast<uint32_t>(__builtin_ctz(candidates)), found, matches);
-      if (read != Read::kMissing) return read;
+      candidates &= ~(1u << next);
+      next = static_cast<uint32_t>(__builtin_ctz(candidates | 1u << 31));
     }
     return Read::kMissing;
   }
 
   template <class Matches>
-  Read CompareSlot(uint64_t s, Found* found, Matches& matches) const {
+  [[gnu::always_inline]] inline Read CompareSlot(uint64_t s, Found* found, Matches& matches) const {
     bool equal = false;
     const Read read = ReadSlot(s, found, [&](const SlotCopy& copy) { equal = matches(copy); });
     return read == Read::kFound && !equal ? Read::kMissing : read;
   }
 
   const Context<Mem>& c_;
+  const uint32_t slot_words_;
 };
 
 }  // namespace segdict::internal

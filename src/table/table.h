@@ -391,7 +391,9 @@ class Table {
     recovery_.WakeWaiters(*w.record);
   }
 
-  bool Expired(const SlotCopy& copy) const { return copy.HasExpiry() && c_.clock->Now() >= copy.Expiry(); }
+  [[gnu::always_inline]] bool Expired(const SlotCopy& copy) const {
+    return copy.HasExpiry() && c_.clock->Now() >= copy.Expiry();
+  }
 
   static absl::Status Failed(Read read) {
     if (read == Read::kContended) {
