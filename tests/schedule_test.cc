@@ -102,6 +102,7 @@ struct Scenario {
   std::function<void(TableFixture&, Writer&)> set_up;
   std::vector<Actor> actors;
   bool deaths = false;  // writers (actors 0 and 1) may die
+  int bound = 2;        // preemptions
 };
 
 class Scheduler : public AccessHook {
@@ -381,12 +382,20 @@ std::vector<Scenario> Scenarios() {
   add("MoveDiesOverwrite", Displaced(Long('a')), {EraseOther(3), Set(Long('b'))}, true);
   add("MoveErase", Displaced(a), {EraseOther(3), Erase(), Get()}, false);
   add("MoveInsertTakesThePlace", Displaced(a), {EraseOther(3), SetOther(20, "new"), Get()}, false);
+  // What needs a third preemption: a reader in the middle of a slot, a writer in the middle of it, and somebody else
+  // before both end.
+  add("OverwriteGet3", With(a), {Set(b), Get()}, false);
+  scenarios.back().bound = 3;
+  add("InsertGet3", Nothing, {Insert(a), Get()}, false);
+  scenarios.back().bound = 3;
+  add("EraseGet3", With(a), {Erase(), Get()}, false);
+  scenarios.back().bound = 3;
   return scenarios;
 }
 
 class ScheduleTest : public testing::TestWithParam<Scenario> {};
 
-TEST_P(ScheduleTest, AllWithTwoPreemptions) {
+TEST_P(ScheduleTest, AllUpToTheBound) {
   const Scenario& scenario = GetParam();
   Scheduler scheduler(scenario);
   const int n = static_cast<int>(scenario.actors.size());
@@ -404,28 +413,24 @@ TEST_P(ScheduleTest, AllWithTwoPreemptions) {
     }
     return steps;
   };
-  for (int first = 0; first < n; ++first) {
-    preemptions.clear();
+  // Runs `preemptions`, then everything that has one more behind the last.
+  const std::function<void(int)> explore = [&](int first) {
     const int steps = run(first);
-    for (int i = 1; i <= steps && !HasFailure(); ++i) {
+    if (static_cast<int>(preemptions.size()) == scenario.bound) return;
+    const int from = preemptions.empty() ? 1 : preemptions.back().step + 1;
+    const bool died = std::any_of(preemptions.begin(), preemptions.end(), [](const auto& p) { return p.dies; });
+    for (int i = from; i <= steps && !HasFailure(); ++i) {
       for (int to = 0; to < n && !HasFailure(); ++to) {
         for (const bool dies : {false, true}) {
-          if (dies && !scenario.deaths) continue;
-          preemptions = {{i, to, dies}};
-          const int more = run(first);
-          for (int j = i + 1; j <= more && !HasFailure(); ++j) {
-            for (int then = 0; then < n && !HasFailure(); ++then) {
-              for (const bool dies_then : {false, true}) {
-                if (dies_then && (!scenario.deaths || dies)) continue;
-                preemptions = {{i, to, dies}, {j, then, dies_then}};
-                run(first);
-              }
-            }
-          }
+          if (dies && (!scenario.deaths || died)) continue;
+          preemptions.push_back({i, to, dies});
+          explore(first);
+          preemptions.pop_back();
         }
       }
     }
-  }
+  };
+  for (int first = 0; first < n; ++first) explore(first);
   EXPECT_GT(runs, 1000);
   RecordProperty("schedules", static_cast<int>(runs));
   std::printf("%s: %lld schedules\n", scenario.name.c_str(), static_cast<long long>(runs));
