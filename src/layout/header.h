@@ -65,7 +65,7 @@ struct Header {
   Word clock_offset;  // what to add to CLOCK_BOOTTIME, nanoseconds; changes when the machine was rebooted
   Word clock_real;    // CLOCK_REALTIME less the segment's clock, when boot_id was set
   Word reserved3[3];
-  char reserved_end[kHeaderSize - 512 - 3 * 64];
+  char reserved_end[kHeaderSize - 512 - uint64_t{3} * 64];
 };
 static_assert(sizeof(Header) == kHeaderSize);
 static_assert(offsetof(Header, global_lock) == 512 && offsetof(Header, next_order) == 576 &&

@@ -63,10 +63,12 @@ struct SlotCopy {
   uint64_t words[kMaxSlotWords];
 
   // Filled by Parse:
-  uint32_t bytes_at;  // byte offset in `words` of the inline bytes
-  uint32_t key_length;
-  uint64_t value_length;
-  uint64_t granule;  // first granule of the block; meaningful if InBlock()
+  uint32_t bytes_at = 8;  // byte offset in `words` of the inline bytes
+  uint32_t key_length = 0;
+  uint64_t value_length = 0;
+  uint64_t granule = 0;  // first granule of the block; meaningful if InBlock()
+
+  SlotCopy() { words[0] = 0; }
 
   uint64_t meta() const { return words[0]; }
   bool Empty() const { return words[0] == 0; }
@@ -110,7 +112,7 @@ struct SlotCopy {
       key_length = static_cast<uint32_t>(m & 0xffff);
       value_length = (m >> 16) & 0xff;
       bytes_at = 8;
-      return key_length + value_length <= (word_count - 1) * 8;
+      return key_length + value_length <= (word_count - 1) * uint64_t{8};
     }
     if ((m & meta::kOccupied) == 0 || (m & ~meta::kKnown) != 0) return false;
     if (KeyInBlock() && !ValueInBlock()) return false;
@@ -126,7 +128,7 @@ struct SlotCopy {
     bytes_at = at * 8;
     uint64_t inline_length = KeyInBlock() ? 0 : key_length;
     if (!ValueInBlock()) inline_length += value_length;
-    return at <= word_count && inline_length <= (word_count - at) * 8;
+    return at <= word_count && inline_length <= (word_count - at) * uint64_t{8};
   }
 };
 

@@ -305,7 +305,7 @@ class Inspector {
 
   // An error about a block, unless its word has changed or a writer may be about to settle or free it. Leaks stay, and
   // are seen again.
-  void Unless(uint64_t granule, const BlockWord& seen, VerifyReport* report, std::string what) const {
+  void Unless(uint64_t granule, const BlockWord& seen, VerifyReport* report, const std::string& what) const {
     if (c_.arena.LoadWord(granule) != seen.Encode()) return;
     for (uint32_t r = 0; r < c_.records(); ++r) {
       const WriterRecord& j = c_.regions.record(r);

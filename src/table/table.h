@@ -620,14 +620,15 @@ class Table {
 
   // No slot was empty. OK: something has changed, or may be changing; try again. `turn` counts.
   absl::Status MakeRoom(Writer& w, int turn) {
-    const absl::Status full = absl::ResourceExhaustedError(absl::StrCat(
-        "the dict is full: ", c_.geometry().slots, " slots for a capacity of fewer; erase entries, or make it larger"));
     absl::StatusOr<uint32_t> recovered = recovery_.RecoverDead();
     if (!recovered.ok()) return recovered.status();
     absl::StatusOr<uint64_t> swept = SweepAll(w);
     if (!swept.ok()) return swept.status();
     if (*recovered > 0 || *swept > 0) return absl::OkStatus();
-    if (Size() >= c_.geometry().slots || turn >= kMaxRoomTries) return full;
+    if (Size() >= c_.geometry().slots || turn >= kMaxRoomTries) {
+      return absl::ResourceExhaustedError(absl::StrCat("the dict is full: all of its ", c_.geometry().slots,
+                                                       " slots are taken; erase entries, or make it larger"));
+    }
     // Somebody is between two steps of an insert, erase or move; let it go on.
     Mem::FutexWait(w.record->waiters, Mem::Load(w.record->waiters), 100'000);
     return absl::OkStatus();
