@@ -221,7 +221,7 @@ class CrashRun {
       // A writer of the key in flight is held up at the most; it changes nothing here.
       w->deadline = Recovery<Mem>::MonotonicNow() + 1'000'000;
       const absl::Status status = fixture.table().Mutate(
-          *w, key, false, true, [](const Current&) { return Decision::Return(absl::OkStatus()); });
+          *w, key, fixture.HashOf(key), false, true, [](const Current&) { return Decision::Return(absl::OkStatus()); });
       EXPECT_TRUE(status.ok() || absl::IsDeadlineExceeded(status)) << where << ": " << status;
       break;
     }
@@ -334,7 +334,7 @@ std::vector<Case> Cases() {
            [](TableFixture& f, Writer& w) {
              std::string next;
              FIXTURE_CHECK(f.table()
-                               .Mutate(w, f.KeyOfHome(0, 0), true, false,
+                               .Mutate(w, f.KeyOfHome(0, 0), f.HashOf(f.KeyOfHome(0, 0)), true, false,
                                        [&](const Current& now) {
                                          next = std::string(now.value);
                                          ++next[0];
@@ -352,7 +352,7 @@ std::vector<Case> Cases() {
                    .run =
                        [](TableFixture& f, Writer& w) {
                          FIXTURE_CHECK(f.table()
-                                           .Mutate(w, f.KeyOfHome(0, 0), true, false,
+                                           .Mutate(w, f.KeyOfHome(0, 0), f.HashOf(f.KeyOfHome(0, 0)), true, false,
                                                    [&](const Current& now) {
                                                      Decision d = Decision::Store(now.value, now.type, 9'000'000);
                                                      d.if_live = true;

@@ -30,6 +30,7 @@ class AccessHook {
   virtual ~AccessHook() = default;
   virtual void Before(const Access&) {}
   virtual void After(const Access&) {}
+  virtual void Prefetched(const void* /*address*/, bool /*to_write*/) {}
 };
 
 struct HookedMemory {
@@ -94,7 +95,14 @@ struct HookedMemory {
     RealMemory::FutexWake(word);
     After(access);
   }
-  static void Prefetch(const void* address) { RealMemory::Prefetch(address); }
+  static void Prefetch(const void* address) {
+    RealMemory::Prefetch(address);
+    if (hook != nullptr) hook->Prefetched(address, false);
+  }
+  static void PrefetchToWrite(const void* address) {
+    RealMemory::PrefetchToWrite(address);
+    if (hook != nullptr) hook->Prefetched(address, true);
+  }
   static void Pause(Site site = Site::Here()) {
     const Access access{AccessKind::kPause, nullptr, 0, site};
     Before(access);

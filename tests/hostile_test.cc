@@ -63,7 +63,7 @@ class HostileTest : public testing::TestWithParam<int> {
       if (i % 4 == 2) (void)f.Set(w, key, "short", 9'000'000);
     }
     const std::string_view keys[] = {"key1", "key2", "key3", "none"};
-    (void)f.table().GetMany(keys, &value, [](size_t, const Found*, std::string_view) {});
+    (void)f.table().GetMany(keys, &value, [](size_t, const Current*) {});
     (void)f.table().ForEach([](const Table<Mem>::Snapshot&) { return true; });
     if (f.table().context().ordered) {
       (void)f.table().ForEachOrdered(Direction::kBackward, [](const Table<Mem>::Snapshot&) { return true; });

@@ -297,8 +297,8 @@ Actor Insert(std::string value) {
   return [value](Scheduler& s, int self) {
     const size_t call = s.Begin(Call::kInsert, value);
     bool inserted = false;
-    const absl::Status status =
-        s.fixture().table().Mutate(s.writer(self), s.key(), false, true, [&](const Current& now) {
+    const absl::Status status = s.fixture().table().Mutate(
+        s.writer(self), s.key(), s.fixture().HashOf(s.key()), false, true, [&](const Current& now) {
           inserted = !now.live;
           return now.live ? Decision::Return() : Decision::Store(value, 0, kNever);
         });

@@ -101,7 +101,8 @@ class TableFixture {
     return *std::move(writer);
   }
 
-  uint64_t HomeOf(std::string_view key) const { return table_->context().Locate(table_->context().HashOf(key)).home; }
+  uint64_t HashOf(std::string_view key) const { return table_->context().HashOf(key); }
+  uint64_t HomeOf(std::string_view key) const { return table_->context().Locate(HashOf(key)).home; }
 
   // The n-th key (from 0) whose home is `home`; `padding` bytes longer than the shortest.
   std::string KeyOfHome(uint64_t home, int n, size_t padding = 0) const {
@@ -112,16 +113,16 @@ class TableFixture {
   }
 
   absl::Status Set(Writer& w, std::string_view key, std::string_view value, int64_t expiry = kNever) {
-    return table_->Mutate(w, key, false, true, [&](const Current&) { return Decision::Store(value, 0, expiry); });
+    return table_->Set(w, key, HashOf(key), value, 0, expiry);
   }
   absl::Status Erase(Writer& w, std::string_view key) {
-    return table_->Mutate(w, key, false, true, [](const Current& now) {
+    return table_->Mutate(w, key, HashOf(key), false, true, [](const Current& now) {
       return Decision::Erase(now.live ? absl::OkStatus() : absl::NotFoundError(""));
     });
   }
   absl::Status Get(std::string_view key, std::string* value) const {
-    return table_->Get(key, value, [&](const Found& found, std::string_view bytes) {
-      if (!found.copy.ValueInBlock()) value->assign(bytes);
+    return table_->Get(key, value, [&](const Current& current) {
+      if (current.value.data() != value->data()) value->assign(current.value);
     });
   }
 

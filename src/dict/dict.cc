@@ -15,7 +15,6 @@ namespace {
 using internal::Current;
 using internal::Decision;
 using internal::DictHandle;
-using internal::Found;
 using internal::Writer;
 
 absl::Status Missing() { return {absl::StatusCode::kNotFound, ""}; }
@@ -24,15 +23,13 @@ absl::Status Changed() { return absl::AbortedError("the entry has changed, or wa
 
 absl::Status Closed() { return absl::FailedPreconditionError("this dict was closed"); }
 
-Version VersionOf(const Found& found) { return {found.slot, internal::owned::Version(found.seq)}; }
-
-Entry ToEntry(const DictHandle& handle, std::string_view key, const Found& found, std::string_view value) {
+Entry ToEntry(const DictHandle& handle, std::string_view key, const Current& current) {
   return {.key = key,
-          .value = value,
-          .type = static_cast<Type>(found.copy.Type()),
-          .ttl = handle.TtlOf(found.copy.Expiry()),
-          .version = VersionOf(found),
-          .order = found.copy.Order()};
+          .value = current.value,
+          .type = static_cast<Type>(current.type),
+          .ttl = handle.TtlOf(current.expiry),
+          .version = current.version,
+          .order = current.order};
 }
 
 Entry ToEntry(const DictHandle& handle, const internal::Table<internal::RealMemory>::Snapshot& s) {
@@ -51,6 +48,32 @@ absl::StatusOr<int64_t> ToInt64(const Current& now) {
   int64_t number;
   std::memcpy(&number, now.value.data(), sizeof(number));
   return number;
+}
+
+// Set, for any entry and value.
+[[gnu::noinline]] absl::Status SetUnusual(DictHandle& handle, std::string_view key, uint64_t hash,
+                                          std::string_view value, const WriteOptions& options) {
+  return handle.Write([&](Writer& w) {
+    return handle.table().Set(w, key, hash, value, static_cast<uint8_t>(options.type), handle.ExpiryOf(options.ttl));
+  });
+}
+
+// Get into a buffer, for any entry.
+[[gnu::noinline]] absl::Status GetUnusual(const DictHandle& handle, std::string_view key, uint64_t hash,
+                                          std::span<char> buffer, size_t* length) {
+  const auto& table = handle.table();
+  internal::Table<internal::RealMemory>::Lookup lookup;
+  const internal::Read read = table.LookUp(key, table.context().Locate(hash), &lookup, [&](uint64_t bytes) -> char* {
+    return bytes <= buffer.size() ? buffer.data() : nullptr;
+  });
+  if (read == internal::Read::kMissing || (read == internal::Read::kFound && lookup.expired)) return Missing();
+  if (read != internal::Read::kFound || !lookup.copied) return table.Failed(read);
+  *length = static_cast<size_t>(lookup.found.copy.value_length);
+  if (*length > buffer.size()) {
+    return absl::OutOfRangeError(absl::StrCat("the value has ", *length, " bytes, the buffer ", buffer.size()));
+  }
+  if (!lookup.found.copy.ValueInBlock()) lookup.found.copy.CopyInlineValue(buffer.data());
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -124,8 +147,8 @@ absl::Status Dict::Get(std::string_view key, std::string* value) const {
   if (key.data() >= value->data() && key.data() <= value->data() + value->size()) [[unlikely]] {
     return Get(std::string(key), value);  // the value would overwrite the key
   }
-  return handle_->table().Get(key, value, [value](const Found& found, std::string_view bytes) {
-    if (!found.copy.ValueInBlock()) value->assign(bytes);
+  return handle_->table().Get(key, value, [value](const Current& current) {
+    if (current.value.data() != value->data()) value->assign(current.value);
   });
 }
 
@@ -137,37 +160,38 @@ absl::StatusOr<std::string> Dict::Get(std::string_view key) const {
 }
 
 absl::Status Dict::Get(std::string_view key, std::span<char> buffer, size_t* length) const {
-  if (handle_->closed()) return Closed();
-  internal::Table<internal::RealMemory>::Lookup lookup;
+  if (handle_->closed()) [[unlikely]]
+    return Closed();
   const auto& table = handle_->table();
-  const internal::Probe probe = table.context().Locate(table.context().HashOf(key));
+  const uint64_t hash = table.context().HashOf(key);
+  const internal::Probe probe = table.context().Locate(hash);
   table.Prefetch(probe);
-  const internal::Read read = table.LookUp(
-      key, probe, &lookup, [&](uint64_t bytes) -> char* { return bytes <= buffer.size() ? buffer.data() : nullptr; });
-  if (read == internal::Read::kMissing || (read == internal::Read::kFound && lookup.expired)) return Missing();
-  if (read != internal::Read::kFound || !lookup.copied) return table.Failed(read);
-  *length = static_cast<size_t>(lookup.found.copy.value_length);
-  if (*length > buffer.size()) {
-    return absl::OutOfRangeError(absl::StrCat("the value has ", *length, " bytes, the buffer ", buffer.size()));
-  }
-  if (!lookup.found.copy.ValueInBlock()) lookup.found.copy.CopyInlineValue(buffer.data());
+  internal::Table<internal::RealMemory>::Sighting at;
+  size_t found = 0;
+  const internal::Read read = table.reader().ReadUsual(key, probe, &at, [&](size_t bytes) {
+    found = bytes;
+    return bytes <= buffer.size() ? buffer.data() : nullptr;
+  });
+  if (read == internal::Read::kMissing) return Missing();
+  if (read != internal::Read::kFound) [[unlikely]]
+    return GetUnusual(*handle_, key, hash, buffer, length);
+  *length = found;
   return absl::OkStatus();
 }
 
 absl::Status Dict::Visit(std::string_view key, absl::FunctionRef<void(const Entry&)> visit) const {
   if (handle_->closed()) return Closed();
   std::string buffer;
-  return handle_->table().Get(
-      key, &buffer, [&](const Found& found, std::string_view bytes) { visit(ToEntry(*handle_, key, found, bytes)); });
+  return handle_->table().Get(key, &buffer, [&](const Current& current) { visit(ToEntry(*handle_, key, current)); });
 }
 
 absl::Status Dict::GetMany(std::span<const std::string_view> keys,
                            absl::FunctionRef<void(size_t index, const Entry* entry)> visit) const {
   if (handle_->closed()) return Closed();
   std::string buffer;
-  return handle_->table().GetMany(keys, &buffer, [&](size_t i, const Found* found, std::string_view bytes) {
-    if (found == nullptr) return visit(i, nullptr);
-    const Entry entry = ToEntry(*handle_, keys[i], *found, bytes);
+  return handle_->table().GetMany(keys, &buffer, [&](size_t i, const Current* current) {
+    if (current == nullptr) return visit(i, nullptr);
+    const Entry entry = ToEntry(*handle_, keys[i], *current);
     visit(i, &entry);
   });
 }
@@ -210,12 +234,19 @@ uint64_t Dict::capacity() const { return handle_->segment().fixed().capacity; }
 // ---- Writing ----------------------------------------------------------------------------------------------
 
 absl::Status Dict::Set(std::string_view key, std::string_view value, const WriteOptions& options) {
-  return handle_->Write([&](Writer& w) {
-    const int64_t expiry = handle_->ExpiryOf(options.ttl);
-    return handle_->table().Mutate(w, key, false, true, [&](const Current&) {
-      return Decision::Store(value, static_cast<uint8_t>(options.type), expiry);
-    });
-  });
+  auto& table = handle_->table();
+  const uint64_t hash = table.Prepare(key);
+  const auto type = static_cast<uint8_t>(options.type);
+  // What is usual, before anything is set up for the rest.
+  if (Writer* const writer = handle_->UsualWriter(); writer != nullptr && options.ttl == absl::InfiniteDuration())
+      [[likely]] {
+    writer->busy = true;
+    const bool done = table.OverwriteUsual(*writer, key, hash, value, type);
+    writer->busy = false;
+    if (done) [[likely]]
+      return absl::OkStatus();
+  }
+  return SetUnusual(*handle_, key, hash, value, options);
 }
 
 absl::Status Dict::SetMany(std::span<const std::pair<std::string_view, std::string_view>> pairs,
@@ -232,9 +263,10 @@ absl::Status Dict::SetMany(std::span<const std::pair<std::string_view, std::stri
 }
 
 absl::Status Dict::Insert(std::string_view key, std::string_view value, const WriteOptions& options) {
+  const uint64_t hash = handle_->table().Prepare(key);
   return handle_->Write([&](Writer& w) {
     const int64_t expiry = handle_->ExpiryOf(options.ttl);
-    return handle_->table().Mutate(w, key, false, true, [&](const Current& now) {
+    return handle_->table().Mutate(w, key, hash, false, true, [&](const Current& now) {
       if (now.live) return Decision::Return(absl::AlreadyExistsError("the key is there already"));
       return Decision::Store(value, static_cast<uint8_t>(options.type), expiry);
     });
@@ -242,9 +274,10 @@ absl::Status Dict::Insert(std::string_view key, std::string_view value, const Wr
 }
 
 absl::Status Dict::Replace(std::string_view key, std::string_view value, const WriteOptions& options) {
+  const uint64_t hash = handle_->table().Prepare(key);
   return handle_->Write([&](Writer& w) {
     const int64_t expiry = handle_->ExpiryOf(options.ttl);
-    return handle_->table().Mutate(w, key, false, true, [&](const Current& now) {
+    return handle_->table().Mutate(w, key, hash, false, true, [&](const Current& now) {
       if (!now.live) return Decision::Return(Missing());
       Decision d = Decision::Store(value, static_cast<uint8_t>(options.type), expiry);
       d.if_live = true;
@@ -254,9 +287,10 @@ absl::Status Dict::Replace(std::string_view key, std::string_view value, const W
 }
 
 absl::Status Dict::Erase(std::string_view key) {
+  const uint64_t hash = handle_->table().Prepare(key);
   return handle_->Write([&](Writer& w) {
     // What had expired is reclaimed on the way, and was not there.
-    return handle_->table().Mutate(w, key, false, true, [](const Current& now) {
+    return handle_->table().Mutate(w, key, hash, false, true, [](const Current& now) {
       return Decision::Erase(now.live ? absl::OkStatus() : Missing());
     });
   });
@@ -274,8 +308,9 @@ absl::StatusOr<uint64_t> Dict::EraseMany(std::span<const std::string_view> keys)
 
 absl::StatusOr<std::string> Dict::Take(std::string_view key) {
   std::string value;
+  const uint64_t hash = handle_->table().Prepare(key);
   absl::Status status = handle_->Write([&](Writer& w) {
-    return handle_->table().Mutate(w, key, true, true, [&](const Current& now) {
+    return handle_->table().Mutate(w, key, hash, true, true, [&](const Current& now) {
       value.assign(now.value);
       return Decision::Erase(now.live ? absl::OkStatus() : Missing());
     });
@@ -287,10 +322,11 @@ absl::StatusOr<std::string> Dict::Take(std::string_view key) {
 absl::StatusOr<Version> Dict::CompareAndSet(std::string_view key, const Version& expected, std::string_view value,
                                             const WriteOptions& options) {
   Version version;
+  const uint64_t hash = handle_->table().Prepare(key);
   absl::Status status = handle_->Write([&](Writer& w) {
     const int64_t expiry = handle_->ExpiryOf(options.ttl);
     return handle_->table().Mutate(
-        w, key, false, true,
+        w, key, hash, false, true,
         [&](const Current& now) {
           if (!now.live) return Decision::Return(Missing());
           if (now.version != expected) return Decision::Return(Changed());
@@ -305,8 +341,9 @@ absl::StatusOr<Version> Dict::CompareAndSet(std::string_view key, const Version&
 }
 
 absl::Status Dict::CompareAndErase(std::string_view key, const Version& expected) {
+  const uint64_t hash = handle_->table().Prepare(key);
   return handle_->Write([&](Writer& w) {
-    return handle_->table().Mutate(w, key, false, true, [&](const Current& now) {
+    return handle_->table().Mutate(w, key, hash, false, true, [&](const Current& now) {
       if (!now.live) return Decision::Return(Missing());
       if (now.version != expected) return Decision::Return(Changed());
       return Decision::Erase();
@@ -318,8 +355,9 @@ absl::StatusOr<int64_t> Dict::FetchAdd(std::string_view key, int64_t addend, std
                                        const WriteOptions& options) {
   int64_t before = 0;
   char bytes[sizeof(int64_t)];
+  const uint64_t hash = handle_->table().Prepare(key);
   absl::Status status = handle_->Write([&](Writer& w) {
-    return handle_->table().Mutate(w, key, true, false, [&](const Current& now) {
+    return handle_->table().Mutate(w, key, hash, true, false, [&](const Current& now) {
       int64_t expiry;
       if (now.live) {
         absl::StatusOr<int64_t> number = ToInt64(now);
@@ -351,15 +389,11 @@ absl::Status Dict::Update(std::string_view key, absl::FunctionRef<std::optional<
                           const std::optional<WriteOptions>& options) {
   std::optional<std::string> made;
   const uint64_t process = internal::ProcessGeneration();
+  const uint64_t hash = handle_->table().Prepare(key);
   return handle_->Write([&](Writer& w) {
-    return handle_->table().Mutate(w, key, true, false, [&](const Current& now) {
+    return handle_->table().Mutate(w, key, hash, true, false, [&](const Current& now) {
       if (now.live) {
-        const Entry entry{.key = key,
-                          .value = now.value,
-                          .type = static_cast<Type>(now.type),
-                          .ttl = handle_->TtlOf(now.expiry),
-                          .version = now.version,
-                          .order = now.order};
+        const Entry entry = ToEntry(*handle_, key, now);
         made = fn(&entry);
       } else {
         made = fn(nullptr);
@@ -383,9 +417,10 @@ absl::Status Dict::Update(std::string_view key, absl::FunctionRef<std::optional<
 }
 
 absl::Status Dict::Touch(std::string_view key, absl::Duration ttl) {
+  const uint64_t hash = handle_->table().Prepare(key);
   return handle_->Write([&](Writer& w) {
     const int64_t expiry = handle_->ExpiryOf(ttl);
-    return handle_->table().Mutate(w, key, true, false, [&](const Current& now) {
+    return handle_->table().Mutate(w, key, hash, true, false, [&](const Current& now) {
       if (!now.live) return Decision::Return(Missing());
       Decision d = Decision::Store(now.value, now.type, expiry);
       d.if_live = true;

@@ -113,6 +113,7 @@ absl::StatusOr<std::shared_ptr<DictHandle>> DictHandle::Make(std::unique_ptr<Seg
   if (options.wait_limit != absl::InfiniteDuration()) {
     handle->wait_limit_ = std::max<int64_t>(0, absl::ToInt64Nanoseconds(options.wait_limit));
   }
+  handle->bounded_or_locking_ = handle->lock_mode_ == LockMode::kGlobalMutex || handle->wait_limit_ != kNoDeadline;
   if (!mapped->read_only()) {
     handle->liveness_ =
         MakeOfdLiveness([mapped] { return mapped->Reopen(); }, [mapped] { return mapped->QueryDescriptor(); });
@@ -137,7 +138,6 @@ absl::StatusOr<Writer*> DictHandle::BeginWrite() {
     return absl::FailedPreconditionError(
         "a write of this thread is under way: writes are not possible in Update's function or from a signal handler");
   }
-  (*writer)->busy = true;
   (*writer)->deadline = kNoDeadline;
   if (wait_limit_ != kNoDeadline) {
     const int64_t now = Recovery<RealMemory>::MonotonicNow();
@@ -149,6 +149,7 @@ absl::StatusOr<Writer*> DictHandle::BeginWrite() {
 absl::StatusOr<Writer*> DictHandle::Lock() {
   absl::StatusOr<Writer*> writer = BeginWrite();
   if (!writer.ok()) return writer;
+  (*writer)->busy = true;
   absl::Status status = table_->LockGlobal(**writer);
   (*writer)->busy = false;
   if (!status.ok()) return status;
@@ -157,8 +158,7 @@ absl::StatusOr<Writer*> DictHandle::Lock() {
 
 void DictHandle::Unlock(Writer& writer) { table_->UnlockGlobal(writer); }
 
-int64_t DictHandle::ExpiryOf(absl::Duration ttl) const {
-  if (ttl == absl::InfiniteDuration()) return kNever;
+int64_t DictHandle::FiniteExpiryOf(absl::Duration ttl) const {
   const int64_t now = clock_->Now();
   const int64_t nanoseconds = absl::ToInt64Nanoseconds(ttl);  // saturates
   if (nanoseconds <= 0) return now;

@@ -29,11 +29,20 @@ class DictHandle {
   void Close() { closed_.store(true, std::memory_order_relaxed); }
   bool closed() const { return closed_.load(std::memory_order_relaxed); }
 
+  // This thread's writer, if a write can begin with it right now and needs nothing else; else null: see Write.
+  // (A handle that is read-only has no writers.)
+  Writer* UsualWriter() const {
+    Writer* const writer = pool_->LastOfThisThread();
+    return writer != nullptr && !writer->busy && !closed() && !bounded_or_locking_ ? writer : nullptr;
+  }
+
   // Runs body(Writer&) -> absl::Status with this thread's writer; in lock mode under the global lock.
   template <class Body>
   absl::Status Write(Body&& body) {
-    absl::StatusOr<Writer*> writer = BeginWrite();
-    if (!writer.ok()) return writer.status();
+    absl::StatusOr<Writer*> begun = BeginWrite();
+    if (!begun.ok()) return begun.status();
+    Writer* const writer = *begun;
+    writer->busy = true;
     // Also if the caller's function throws.
     struct End {
       DictHandle& handle;
@@ -43,7 +52,7 @@ class DictHandle {
         if (locked) handle.table_->UnlockGlobal(w);
         w.busy = false;
       }
-    } end{*this, **writer};
+    } end{*this, *writer};
     if (lock_mode_ == LockMode::kGlobalMutex) {
       absl::Status status = table_->LockGlobal(end.w);
       if (!status.ok()) return status;
@@ -57,14 +66,15 @@ class DictHandle {
   void Unlock(Writer& writer);
 
   // An absolute expiry on the segment's clock: never for an infinite time to live, saturating.
-  int64_t ExpiryOf(absl::Duration ttl) const;
+  int64_t ExpiryOf(absl::Duration ttl) const { return ttl == absl::InfiniteDuration() ? kNever : FiniteExpiryOf(ttl); }
   absl::Duration TtlOf(int64_t expiry) const;
 
  private:
   DictHandle() = default;
   static absl::StatusOr<std::shared_ptr<DictHandle>> Make(std::unique_ptr<Segment> segment, const Options& options);
-  // The thread's writer, marked busy, with the call's deadline.
+  // The thread's writer, not busy, with the call's deadline.
   absl::StatusOr<Writer*> BeginWrite();
+  int64_t FiniteExpiryOf(absl::Duration ttl) const;
 
   std::unique_ptr<Segment> segment_;
   std::unique_ptr<Clock> own_clock_;
@@ -74,6 +84,7 @@ class DictHandle {
   std::unique_ptr<WriterPool> pool_;  // after the table: its writers are given back first
   LockMode lock_mode_ = LockMode::kPerSlot;
   int64_t wait_limit_ = kNoDeadline;
+  bool bounded_or_locking_ = false;  // a write has a deadline, or takes the global lock
   std::atomic<bool> closed_{false};
 };
 

@@ -7,8 +7,6 @@
 #include <unordered_map>
 #include <utility>
 
-#include "src/sync/fork.h"
-
 namespace segdict::internal {
 namespace {
 
@@ -23,15 +21,6 @@ uint64_t NextId() {
   static std::atomic<uint64_t> next{1};
   return next.fetch_add(1, std::memory_order_relaxed);
 }
-
-struct Held {
-  uint64_t pool;
-  uint64_t generation;
-  Writer* writer;
-};
-
-// The writer that this thread used last. Trivially destructible, so that it can be looked at also while a thread ends.
-thread_local Held last_used{0, 0, nullptr};
 
 }  // namespace
 
@@ -90,13 +79,8 @@ void WriterPool::ForgetInherited(uint64_t generation) {
 }
 
 absl::StatusOr<Writer*> WriterPool::ForThisThread() {
+  if (Writer* const writer = LastOfThisThread(); writer != nullptr) return writer;
   const uint64_t generation = ProcessGeneration();
-  if (last_used.pool == id_ && last_used.generation == generation) [[likely]]
-    return last_used.writer;
-  return FindOrClaim(generation);
-}
-
-absl::StatusOr<Writer*> WriterPool::FindOrClaim(uint64_t generation) {
   auto* state = static_cast<ThreadState*>(pthread_getspecific(ThreadState::Key()));
   if (state == nullptr) {
     state = new ThreadState;

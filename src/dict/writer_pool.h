@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "src/sync/fork.h"
 #include "src/sync/writer.h"
 
 namespace segdict::internal {
@@ -26,14 +27,25 @@ class WriterPool {
   WriterPool(const WriterPool&) = delete;
   WriterPool& operator=(const WriterPool&) = delete;
 
-  // The calling thread's writer. After the first call of a thread: two thread-local loads and one of the process
-  // generation.
+  // The calling thread's writer, if this is the pool that the thread used last; else null.
+  Writer* LastOfThisThread() const {
+    return last_used.pool == id_ && last_used.generation == ProcessGeneration() ? last_used.writer : nullptr;
+  }
+  // The calling thread's writer; claims one at the thread's first call.
   absl::StatusOr<Writer*> ForThisThread();
 
  private:
+  struct Held {
+    uint64_t pool;
+    uint64_t generation;
+    Writer* writer;
+  };
+  // The writer that this thread used last. Trivially destructible, so that it can be looked at also while a thread
+  // ends.
+  static constinit inline thread_local Held last_used{0, 0, nullptr};
+
   struct ThreadState;
   static void EndOfThread(void* state);
-  absl::StatusOr<Writer*> FindOrClaim(uint64_t generation);
   void ForgetInherited(uint64_t generation);
 
   const uint64_t id_;  // never used again in this process

@@ -33,12 +33,52 @@ inline constexpr uint32_t kGranule = 64;                                // unit 
 
 // Calls f(i) for the words 0 to count - 1 of a slot; without a loop for the usual size.
 template <class F>
-inline void ForSlotWords(uint32_t count, F&& f) {
+[[gnu::always_inline]] inline void ForSlotWords(uint32_t count, F&& f) {
   if (count == 7) [[likely]] {
 #pragma GCC unroll 7
     for (uint32_t i = 0; i < 7; ++i) f(i);
   } else {
     for (uint32_t i = 0; i < count; ++i) f(i);
+  }
+}
+
+// Up to eight bytes as the low bytes of a word, the others zero.
+[[gnu::always_inline]] inline uint64_t LoadBytes(const char* from, size_t n) {
+  uint64_t word = 0;
+  if (n == 8) [[likely]] {
+    std::memcpy(&word, from, 8);
+    return word;
+  }
+  if (n >= 4) {
+    uint32_t low, high;
+    std::memcpy(&low, from, 4);
+    std::memcpy(&high, from + n - 4, 4);
+    return low | static_cast<uint64_t>(high) << (n - 4) * 8;
+  }
+  for (size_t i = 0; i < n; ++i) word |= static_cast<uint64_t>(static_cast<uint8_t>(from[i])) << i * 8;
+  return word;
+}
+[[gnu::always_inline]] inline void StoreBytes(char* to, uint64_t word, size_t n) {
+  if (n == 8) [[likely]] {
+    std::memcpy(to, &word, 8);
+    return;
+  }
+  for (; n > 0; --n, word >>= 8) *to++ = static_cast<char>(word);
+}
+
+// A short memcpy by words, for what was just stored, or will be loaded, by words: wider accesses would have to wait
+// until the narrower ones before them have left the processor.
+[[gnu::always_inline]] inline void CopyByWords(char* to, const char* from, size_t n) {
+  for (; n >= 8; n -= 8, from += 8, to += 8) {
+    uint64_t part;
+    std::memcpy(&part, from, 8);
+    asm("" : "+r"(part));  // or the compiler makes a call of memcpy of the loop
+    std::memcpy(to, &part, 8);
+  }
+  for (; n > 0; --n) {
+    char part = *from++;
+    asm("" : "+r"(part));
+    *to++ = part;
   }
 }
 
@@ -55,6 +95,14 @@ inline constexpr uint64_t kKeyInBlock = 1ull << 34;
 inline constexpr uint64_t kHasExpiry = 1ull << 35;
 inline constexpr uint64_t kHasOrder = 1ull << 36;
 inline constexpr uint64_t kKnown = 0x0000'001f'ffff'ffffull;  // every bit that this version gives a meaning
+
+// A plain entry: key and value in the slot, and nothing else.
+constexpr bool IsPlain(uint64_t m) { return m >> 32 == kOccupied >> 32; }
+constexpr uint64_t Plain(size_t key_length, size_t value_length, uint8_t type) {
+  return kOccupied | key_length | static_cast<uint64_t>(value_length) << 16 | static_cast<uint64_t>(type) << 24;
+}
+constexpr uint8_t TypeOf(uint64_t m) { return static_cast<uint8_t>(m >> 24); }
+constexpr uint64_t PlainValueLength(uint64_t m) { return m >> 16 & 0xff; }
 }  // namespace meta
 
 // The words of a slot in private memory: meta and payload, and where in them what lies. Parse() bounds everything, so
@@ -63,12 +111,10 @@ struct SlotCopy {
   uint64_t words[kMaxSlotWords];
 
   // Filled by Parse:
-  uint32_t bytes_at = 8;  // byte offset in `words` of the inline bytes
-  uint32_t key_length = 0;
-  uint64_t value_length = 0;
-  uint64_t granule = 0;  // first granule of the block; meaningful if InBlock()
-
-  SlotCopy() { words[0] = 0; }
+  uint32_t bytes_at;  // byte offset in `words` of the inline bytes
+  uint32_t key_length;
+  uint64_t value_length;
+  uint64_t granule;  // first granule of the block; meaningful if ValueInBlock()
 
   uint64_t meta() const { return words[0]; }
   bool Empty() const { return words[0] == 0; }
@@ -76,30 +122,24 @@ struct SlotCopy {
   bool KeyInBlock() const { return (words[0] & meta::kKeyInBlock) != 0; }
   bool HasExpiry() const { return (words[0] & meta::kHasExpiry) != 0; }
   bool HasOrder() const { return (words[0] & meta::kHasOrder) != 0; }
-  uint8_t Type() const { return static_cast<uint8_t>(words[0] >> 24); }
+  uint8_t Type() const { return meta::TypeOf(words[0]); }
   uint64_t Order() const { return HasOrder() ? words[1] : 0; }
   int64_t Expiry() const { return HasExpiry() ? static_cast<int64_t>(words[1 + (HasOrder() ? 1 : 0)]) : kNever; }
   const char* bytes() const { return reinterpret_cast<const char*>(words) + bytes_at; }
   std::string_view InlineKey() const { return {bytes(), key_length}; }
   std::string_view InlineValue() const { return {bytes() + key_length, static_cast<size_t>(value_length)}; }
-  // By words, as they were loaded: wider loads would wait until the narrower stores before them have left the
-  // processor.
+  // By words, as they were loaded; see CopyByWords.
   [[gnu::always_inline]] bool InlineKeyEquals(std::string_view key) const {
     const uint64_t* word = words + bytes_at / 8;
     const char* bytes = key.data();
     size_t n = key.size();
     for (; n >= 8; n -= 8, bytes += 8, ++word) {
-      uint64_t part;
-      std::memcpy(&part, bytes, 8);
-      if (part != *word) return false;
+      if (LoadBytes(bytes, 8) != *word) return false;
     }
     return n == 0 || std::memcmp(word, bytes, n) == 0;
   }
   [[gnu::always_inline]] void CopyInlineValue(char* to) const {
-    const char* from = bytes() + key_length;
-    size_t n = static_cast<size_t>(value_length);
-    for (; n >= 8; n -= 8, from += 8, to += 8) std::memcpy(to, from, 8);
-    for (; n > 0; --n) *to++ = *from++;
+    CopyByWords(to, bytes() + key_length, static_cast<size_t>(value_length));
   }
   // Bytes in the block, key included.
   uint64_t BlockLength() const { return value_length + (KeyInBlock() ? key_length : 0); }
@@ -108,9 +148,9 @@ struct SlotCopy {
   // torn and about to be read again). An empty slot is not parsed.
   bool Parse(uint32_t word_count) {
     const uint64_t m = words[0];
-    if (m >> 32 == meta::kOccupied >> 32) [[likely]] {  // all in the slot, nothing special
+    if (meta::IsPlain(m)) [[likely]] {
       key_length = static_cast<uint32_t>(m & 0xffff);
-      value_length = (m >> 16) & 0xff;
+      value_length = meta::PlainValueLength(m);
       bytes_at = 8;
       return key_length + value_length <= (word_count - 1) * uint64_t{8};
     }
@@ -138,21 +178,26 @@ struct SlotForm {
   bool value_in_block;
 
   static SlotForm Choose(uint32_t word_count, size_t key_length, uint64_t value_length, bool expiry, bool order) {
-    const uint64_t room = (word_count - 1 - (expiry ? 1 : 0) - (order ? 1 : 0)) * 8ull;
-    if (value_length <= 255 && key_length + value_length <= room) return {false, false};
-    return {key_length + 8 > room, true};
+    const uint32_t words = word_count - (expiry ? 1 : 0) - (order ? 1 : 0);
+    if (FitsInline(words, key_length, value_length)) return {false, false};
+    return {key_length + 8 > (words - 1) * 8ull, true};
+  }
+  // Whether meta, key and value take `word_count` words at the most.
+  static bool FitsInline(uint32_t word_count, size_t key_length, uint64_t value_length) {
+    return value_length <= 255 && key_length + value_length <= (word_count - 1) * 8ull;
   }
   uint64_t BlockLength(size_t key_length, uint64_t value_length) const {
     return !value_in_block ? 0 : value_length + (key_in_block ? key_length : 0);
   }
 };
 
-// Builds the words of an entry; returns them parsed. `granule` counts only if the form needs a block.
+// Builds the words of an entry. `granule` counts only if the form needs a block.
 inline SlotCopy EncodeSlot(uint32_t word_count, SlotForm form, std::string_view key, std::string_view value,
                            uint8_t type, bool has_expiry, int64_t expiry, bool has_order, uint64_t order,
                            uint64_t granule) {
   SlotCopy copy;
-  ForSlotWords(word_count, [&](uint32_t i) { copy.words[i] = 0; });
+  ForSlotWords(
+      word_count, [&](uint32_t i) __attribute__((always_inline)) { copy.words[i] = 0; });
   uint64_t m = meta::kOccupied | key.size() | static_cast<uint64_t>(type) << 24;
   uint32_t at = 1;
   if (has_order) m |= meta::kHasOrder, copy.words[at++] = order;
@@ -165,9 +210,8 @@ inline SlotCopy EncodeSlot(uint32_t word_count, SlotForm form, std::string_view 
   }
   copy.words[0] = m;
   char* bytes = reinterpret_cast<char*>(copy.words + at);
-  if (!form.key_in_block && !key.empty()) std::memcpy(bytes, key.data(), key.size());
-  if (!form.value_in_block && !value.empty()) std::memcpy(bytes + key.size(), value.data(), value.size());
-  copy.Parse(word_count);
+  if (!form.key_in_block) CopyByWords(bytes, key.data(), key.size());
+  if (!form.value_in_block) CopyByWords(bytes + key.size(), value.data(), value.size());
   return copy;
 }
 

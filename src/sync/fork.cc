@@ -45,8 +45,9 @@ uint64_t RandomNonzero() {
 std::mutex& ForkRegistryMutex() { return TheGates().registry; }
 std::mutex& ForkGate() { return TheGates().gate; }
 
-uint64_t ProcessGeneration() {
+uint64_t NewProcessGeneration() {
   static std::atomic<uint64_t>* const word = MakeWipedPage();
+  generation_word.store(word, std::memory_order_release);
   uint64_t generation = word->load(std::memory_order_relaxed);
   if (generation != 0) [[likely]]
     return generation;

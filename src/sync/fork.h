@@ -2,6 +2,7 @@
 #ifndef SEGDICT_SRC_SYNC_FORK_H_
 #define SEGDICT_SRC_SYNC_FORK_H_
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 
@@ -11,9 +12,17 @@ namespace segdict::internal {
 std::mutex& ForkRegistryMutex();  // guards the process's lists of handles and writers
 std::mutex& ForkGate();           // held while a description that carries a liveness lock has a descriptor
 
-// A number that differs between a process and its forked children; one load in the common case. Read from a page that
-// the kernel wipes in children (MADV_WIPEONFORK), so it holds for every kind of fork.
-uint64_t ProcessGeneration();
+// A number that differs between a process and its forked children. Read from a page that the kernel wipes in children
+// (MADV_WIPEONFORK), so it holds for every kind of fork. Two loads in the common case.
+uint64_t NewProcessGeneration();
+inline std::atomic<const std::atomic<uint64_t>*> generation_word = nullptr;  // set once, by NewProcessGeneration
+inline uint64_t ProcessGeneration() {
+  if (const auto* word = generation_word.load(std::memory_order_acquire); word != nullptr) [[likely]] {
+    if (const uint64_t generation = word->load(std::memory_order_relaxed); generation != 0) [[likely]]
+      return generation;
+  }
+  return NewProcessGeneration();
+}
 
 // A random number that no other thread has, here or in another process; a forked child's thread has another than its
 // parent's.

@@ -55,17 +55,17 @@ struct Context {
   uint64_t groups() const { return geometry().shape.groups; }
   uint32_t records() const { return geometry().shape.records; }
 
-  Probe Locate(uint64_t hash) const {
+  [[gnu::always_inline]] inline Probe Locate(uint64_t hash) const {
     // The home from the high bits; tag and preferred slot from the low ones.
     return {.home = Reduce(hash, groups()),
             .tag = static_cast<uint32_t>(((hash & 0xff) * 255) >> 8) + 1,
             .preferred = static_cast<uint32_t>(((hash >> 8 & 0xff) * kSlotsPerGroup) >> 8)};
   }
-  uint64_t HashOf(std::string_view key) const { return Hash(key, seed); }
+  [[gnu::always_inline]] inline uint64_t HashOf(std::string_view key) const { return Hash(key, seed); }
 
   // The word with the reach first: whoever sees there that a key is not displaced then sees, in the other word too,
   // every tag that was set before (a move sets the tag at home, then recomputes the reach).
-  GroupView LoadGroup(uint64_t g) const {
+  [[gnu::always_inline]] inline GroupView LoadGroup(uint64_t g) const {
     GroupView view;
     view.words[1] = Mem::Load(regions.group(g).words[1]);
     view.words[0] = Mem::Load(regions.group(g).words[0]);

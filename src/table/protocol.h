@@ -80,34 +80,35 @@ class Protocol {
   Step Overwrite(Writer& w, const Found& found, const SlotCopy& fresh, const TakenBlock* block, bool keep_block,
                  int64_t live_until) {
     WriterRecord& j = *w.record;
-    Slot& slot = c_.regions.slot(found.slot);
     const bool frees = found.copy.ValueInBlock() && !keep_block;
     ClearShown(j);
     OldBlock old;
     if (frees) {
       if (const Step step = JournalOld(j, found, &old); step != Step::kDone) return step;
     }
-    Mem::Store(j.slot, found.slot);
-    Mem::Store(j.op, OpWord{Operation::kOverwrite, Outcome::kUndecided, block != nullptr, frees}.Encode());
-    // Death up to here and after a lost CAS: slot not r's, nothing shown: aborted, the new block is freed.
-    uint64_t seq = found.seq;
-    if (!Mem::Cas(slot.seq, seq, owned::LockedBy(seq, w.index))) return GiveUp(j);
-    // Death: aborted; the words are untouched. Readers: nothing shown, so the slot's words, which are the old ones.
-    if (live_until != kNever && c_.clock->Now() >= live_until) {
-      Mem::Store(slot.seq, owned::Next(found.seq));
-      EndOperation(j);
-      return Step::kExpired;
-    }
-    StoreImage(j, found.copy);
-    Mem::Store(j.shown, kShownSrc);
-    // Death from here: readers have the image, recovery puts it back.
-    StoreWords(slot, fresh);
-    if (block != nullptr) c_.arena.Settle(block->granule, block->word, static_cast<uint32_t>(found.slot));
-    Mem::Commit(slot.seq, owned::Next(found.seq));  // COMMIT
-    // Death: not r's any more and SRC shown: committed; recovery frees the old block.
-    if (frees) c_.arena.Free(w, old.granule, old.word);
-    EndOperation(j);
-    return Step::kDone;
+    const auto expired = [&] { return live_until != kNever && c_.clock->Now() >= live_until; };
+    const Step step = Replace(w, found.slot, found.seq, block != nullptr, frees, expired, [&](Slot& slot) {
+      StoreWords(slot, fresh);
+      if (block != nullptr) c_.arena.Settle(block->granule, block->word, static_cast<uint32_t>(found.slot));
+    });
+    // Death after COMMIT: not r's any more and SRC shown: committed; recovery frees the old block.
+    if (step == Step::kDone && frees) c_.arena.Free(w, old.granule, old.word);
+    if (step != Step::kLost) EndOperation(j);
+    return step;
+  }
+
+  // Replaces the value of a plain entry that was sighted (unlocked, at `seq`) in slot `s`, with a key of `key_length`
+  // bytes, by one that fits in its place. False: the slot is not at `seq` any more.
+  [[gnu::always_inline]] inline bool OverwritePlain(Writer& w, uint64_t s, uint64_t seq, size_t key_length,
+                                                    std::string_view value, uint8_t type) {
+    ClearShown(*w.record);
+    const Step step = Replace(
+        w, s, seq, /*has_new=*/false, /*has_old=*/false, [] { return false; },
+        [ =, this ](Slot & slot) __attribute__((always_inline)) { StorePlain(slot, key_length, value, type); });
+    if (step == Step::kLost) [[unlikely]]
+      return false;
+    EndOperation(*w.record);
+    return true;
   }
 
   // ---- Insert ---------------------------------------------------------------------------------------------
@@ -223,7 +224,7 @@ class Protocol {
     uint64_t granule = 0, word = 0;
   };
 
-  static void ClearShown(WriterRecord& j) {
+  [[gnu::always_inline]] static inline void ClearShown(WriterRecord& j) {
     if (Mem::LoadOwn(j.shown) != 0) Mem::Store(j.shown, 0);
   }
 
@@ -241,6 +242,61 @@ class Protocol {
     return Step::kDone;
   }
 
+  // From `slot` journaled to COMMIT. Afterwards the operation is to be ended, unless kLost is returned.
+  template <class Expired, class StoreNew>
+  [[gnu::always_inline]] inline Step Replace(Writer& w, uint64_t s, uint64_t seq, bool has_new, bool has_old,
+                                             Expired&& expired, StoreNew&& store_new) {
+    WriterRecord& j = *w.record;
+    Slot& slot = c_.regions.slot(s);
+    Mem::Store(j.slot, s);
+    Mem::Store(j.op, OpWord{Operation::kOverwrite, Outcome::kUndecided, has_new, has_old}.Encode());
+    // Death up to here and after a lost CAS: slot not r's, nothing shown: aborted, the new block is freed.
+    uint64_t now = seq;
+    if (!Mem::Cas(slot.seq, now, owned::LockedBy(seq, w.index))) [[unlikely]]
+      return GiveUp(j);
+    // Death: aborted; the words are untouched. Readers: nothing shown, so the slot's words, which are the old ones.
+    if (expired()) {
+      Mem::Store(slot.seq, owned::Next(seq));
+      return Step::kExpired;
+    }
+    Word *const image = j.image, *const words = slot.words;
+    ForSlotWords(
+        c_.geometry().slot_words, [=](uint32_t i)
+                                      __attribute__((always_inline)) { Mem::Store(image[i], Mem::LoadOwn(words[i])); });
+    Mem::Store(j.shown, kShownSrc);
+    // Death from here: readers have the image, recovery puts it back.
+    store_new(slot);
+    Mem::Commit(slot.seq, owned::Next(seq));  // COMMIT
+    return Step::kDone;
+  }
+
+  // Meta and value of a plain entry whose key is there already; what is behind the value is zero.
+  [[gnu::always_inline]] inline void StorePlain(Slot& slot, size_t key_length, std::string_view value, uint8_t type) {
+    Mem::Store(slot.words[0], meta::Plain(key_length, value.size(), type));
+    Word* word = slot.words + 1 + key_length / 8;
+    Word* const end = slot.words + c_.geometry().slot_words;
+    const char* from = value.data();
+    size_t n = value.size();
+    if (const size_t skip = key_length % 8; skip == 0) {
+      for (; n >= 8; n -= 8, from += 8) Mem::Store(*word++, LoadBytes(from, 8));
+      if (n > 0) Mem::Store(*word++, LoadBytes(from, n));
+    } else {
+      // The value begins in the word where the key ends.
+      uint64_t pending = Mem::LoadOwn(*word) & ((1ull << 8 * skip) - 1);
+      for (const size_t room = 8 - skip;; from += 8, n -= 8) {
+        const uint64_t part = LoadBytes(from, std::min<size_t>(n, 8));
+        Mem::Store(*word++, pending | part << 8 * skip);
+        if (n <= room) break;
+        pending = part >> 8 * room;
+        if (n <= 8) {
+          Mem::Store(*word++, pending);
+          break;
+        }
+      }
+    }
+    while (word < end) Mem::Store(*word++, 0);
+  }
+
   Step GiveUp(WriterRecord& j) {
     Mem::Store(j.op, OpWord{}.Encode());
     Mem::Store(j.retries, Mem::LoadOwn(j.retries) + 1);
@@ -253,10 +309,14 @@ class Protocol {
   }
 
   void StoreImage(WriterRecord& j, const SlotCopy& copy) {
-    ForSlotWords(c_.geometry().slot_words, [&](uint32_t i) { Mem::Store(j.image[i], copy.words[i]); });
+    ForSlotWords(
+        c_.geometry().slot_words, [&](uint32_t i)
+                                      __attribute__((always_inline)) { Mem::Store(j.image[i], copy.words[i]); });
   }
   void StoreWords(Slot& slot, const SlotCopy& copy) {
-    ForSlotWords(c_.geometry().slot_words, [&](uint32_t i) { Mem::Store(slot.words[i], copy.words[i]); });
+    ForSlotWords(
+        c_.geometry().slot_words, [&](uint32_t i)
+                                      __attribute__((always_inline)) { Mem::Store(slot.words[i], copy.words[i]); });
   }
 
   // Both slots stay locked to the end: while either is, nobody can overwrite the key, and so its block cannot be freed

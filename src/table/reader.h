@@ -18,6 +18,11 @@
 // Lookup. home's words; a tag that matches is compared with the key. If nothing of this home is displaced, that was
 // all. Otherwise the whole sequence within the home's reach is looked through, and a miss counts only if no
 // key was moved home meanwhile (the version of the home lock): the key may have jumped over the reader.
+//
+// What nearly every lookup meets (a key whose tag is alone in its home group, an unlocked slot, all of the entry in it
+// and no expiry) is for Sight: the same steps without a turn and without a copy, short enough that the processor has
+// the memory accesses of several lookups under way at once. Whatever is different there is left to Find, which knows it
+// all.
 #ifndef SEGDICT_SRC_TABLE_READER_H_
 #define SEGDICT_SRC_TABLE_READER_H_
 
@@ -33,24 +38,28 @@ namespace segdict::internal {
 enum class Read {
   kFound,      // slot reads: an entry
   kMissing,    // slot reads: empty
+  kUnusual,    // Sight and ReadUsual only: ask Find
   kContended,  // changed under the reader kMaxReadTries times in a row
   kCorrupt,    // not a state that the protocol can produce
 };
 
 inline constexpr int kMaxReadTries = 10'000;
 
-// A found entry, or where the reading of it stood.
+// A found entry, or where the reading of it stood. Not initialized by itself: lookups have no time for it.
 struct Found {
-  uint64_t slot = 0;
-  uint64_t seq = 0;           // as it was when the words were read: locked means that they came from an image
-  uint64_t displacement = 0;  // steps from home
+  uint64_t slot;
+  uint64_t seq;           // as it was when the words were read: locked means that they came from an image
+  uint64_t displacement;  // steps from home
   SlotCopy copy;
 };
 
 template <class Mem>
 class Reader {
  public:
-  explicit Reader(const Context<Mem>& context) : c_(context), slot_words_(context.geometry().slot_words) {}
+  explicit Reader(const Context<Mem>& context)
+      : c_(context),
+        slot_words_(context.geometry().slot_words),
+        payload_bytes_(context.geometry().slot_words * 8 - 8) {}
 
   // Reads slot `s` into `found`. `body(const SlotCopy&)` runs once for each try, before the final look at seq, for what
   // must be consistent with the words: copying the block's bytes, reading the clock. Its effects count only if kFound
@@ -100,6 +109,76 @@ class Reader {
   }
   Read ReadSlot(uint64_t s, Found* found) const {
     return ReadSlot(s, found, [](const SlotCopy&) {});
+  }
+
+  // Where an entry seems to be: its key was there at `seq`, unlocked, if the slot still has that seq.
+  struct Sighting {
+    uint64_t slot, seq, meta;
+  };
+
+  // Looks for what is usual; at most one slot is looked at. kFound: a plain entry, sighted. kMissing: there is no entry
+  // of the key. kUnusual: not known.
+  [[gnu::always_inline]] inline Read Sight(std::string_view key, const Probe& probe, Sighting* sighting) const {
+    const GroupView home = c_.LoadGroup(probe.home);
+    const uint32_t candidates = home.Match(probe.tag);
+    if (candidates == 0) return ReachMayHold(home.ReachByte(), probe.tag) ? Read::kUnusual : Read::kMissing;
+    const uint64_t s = probe.home * kSlotsPerGroup + First(candidates, probe);
+    const Slot& slot = c_.regions.slot(s);
+    const uint64_t seq = Mem::Load(slot.seq), meta = Mem::Load(slot.words[0]);
+    // Lengths that the slot has no room for are torn, or damage: Find will tell.
+    if (owned::IsLocked(seq) || !meta::IsPlain(meta) || (meta & 0xffff) != key.size() ||
+        key.size() + meta::PlainValueLength(meta) > payload_bytes_) [[unlikely]] {
+      return Read::kUnusual;
+    }
+    const Word* word = slot.words + 1;
+    const char* bytes = key.data();
+    size_t n = key.size();
+    for (; n >= 8; n -= 8, bytes += 8, ++word) {
+      if (Mem::Load(*word) != LoadBytes(bytes, 8)) [[unlikely]]
+        return Read::kUnusual;
+    }
+    if (n > 0 && ((Mem::Load(*word) ^ LoadBytes(bytes, n)) << (64 - 8 * n)) != 0) [[unlikely]]
+      return Read::kUnusual;
+    *sighting = {.slot = s, .seq = seq, .meta = meta};
+    return Read::kFound;
+  }
+
+  // The slot of the home group that Sight would look at; the preferred one if it would look at none.
+  uint32_t FirstCandidate(const Probe& probe) const {
+    const uint32_t candidates = c_.LoadGroup(probe.home).Match(probe.tag);
+    return candidates == 0 ? probe.preferred : First(candidates, probe);
+  }
+
+  // Sights the entry and copies its value; `reserve(bytes)` gives where to, or null for kUnusual. What was copied
+  // counts only if kFound is returned.
+  template <class Reserve>
+  [[gnu::always_inline]] inline Read ReadUsual(std::string_view key, const Probe& probe, Sighting* sighting,
+                                               Reserve&& reserve) const {
+    if (const Read read = Sight(key, probe, sighting); read != Read::kFound) return read;
+    const Slot& slot = c_.regions.slot(sighting->slot);
+    size_t n = meta::PlainValueLength(sighting->meta);
+    char* to = reserve(n);
+    if (to == nullptr) [[unlikely]]
+      return Read::kUnusual;
+    // The value begins in the word where the key ends.
+    const Word* word = slot.words + 1 + key.size() / 8;
+    if (const size_t skip = key.size() % 8; skip == 0) {
+      for (; n >= 8; n -= 8, to += 8, ++word) StoreBytes(to, Mem::Load(*word), 8);
+      if (n > 0) StoreBytes(to, Mem::Load(*word), n);
+    } else if (n > 0) {
+      uint64_t now = Mem::Load(*word) >> 8 * skip;
+      for (size_t have = 8 - skip; n > have; n -= 8, to += 8) {
+        const uint64_t next = Mem::Load(*++word);
+        StoreBytes(to, now | next << 8 * have, std::min<size_t>(n, 8));
+        if (n <= 8) {
+          n = 0;
+          break;
+        }
+        now = next >> 8 * skip;
+      }
+      if (n > 0) StoreBytes(to, now, n);
+    }
+    return Mem::Load(slot.seq) == sighting->seq ? Read::kFound : Read::kUnusual;
   }
 
   // Looks for the entry at `probe` for which `matches(const SlotCopy&)` says so; `matches` is ReadSlot's body, so it
@@ -153,8 +232,9 @@ class Reader {
     return true;
   }
 
-  void LoadWords(const Word* words, SlotCopy* copy) const {
-    ForSlotWords(slot_words_, [&](uint32_t i) { copy->words[i] = Mem::Load(words[i]); });
+  [[gnu::always_inline]] inline void LoadWords(const Word* words, SlotCopy* copy) const {
+    ForSlotWords(
+        slot_words_, [&](uint32_t i) __attribute__((always_inline)) { copy->words[i] = Mem::Load(words[i]); });
   }
 
  private:
@@ -182,10 +262,7 @@ class Reader {
   [[gnu::always_inline]] inline Read SearchGroup(uint64_t g, const GroupView& view, const Probe& probe, Found* found,
                                                  Matches& matches) const {
     uint32_t candidates = view.Match(probe.tag);
-    // The preferred slot first: its line is on its way already.
-    uint32_t next = (candidates >> probe.preferred & 1) != 0
-                        ? probe.preferred
-                        : static_cast<uint32_t>(__builtin_ctz(candidates | 1u << 31));
+    uint32_t next = First(candidates, probe);
     while (candidates != 0) {
       const Read read = CompareSlot(g * kSlotsPerGroup + next, found, matches);
       if (read != Read::kMissing) [[likely]]
@@ -194,6 +271,13 @@ class Reader {
       next = static_cast<uint32_t>(__builtin_ctz(candidates | 1u << 31));
     }
     return Read::kMissing;
+  }
+
+  // The preferred slot if it is among them: its line is on its way already.
+  [[gnu::always_inline]] static inline uint32_t First(uint32_t candidates, const Probe& probe) {
+    // Without a branch: the processor would guess wrong in one of three lookups.
+    const auto lowest = static_cast<uint32_t>(__builtin_ctz(candidates | 1u << 31));
+    return lowest ^ ((lowest ^ probe.preferred) & -(candidates >> probe.preferred & 1));
   }
 
   template <class Matches>
@@ -205,6 +289,7 @@ class Reader {
 
   const Context<Mem>& c_;
   const uint32_t slot_words_;
+  const uint32_t payload_bytes_;
 };
 
 }  // namespace segdict::internal

@@ -22,7 +22,7 @@
 
 namespace segdict::internal {
 
-// What a decision sees of the entry as it is.
+// An entry as a lookup found it, in private memory: what readers are given, and what decisions see.
 struct Current {
   bool found = false;      // there is an entry, possibly expired
   bool live = false;       // and it has not expired
@@ -79,6 +79,8 @@ class Table {
 
   // ---- Reading --------------------------------------------------------------------------------------------
 
+  using Sighting = typename Reader<Mem>::Sighting;
+
   struct Lookup {
     Found found;
     bool expired = false;
@@ -102,58 +104,70 @@ class Table {
     Mem::Prefetch(&c_.regions.slot(probe.home * kSlotsPerGroup + probe.preferred));
   }
 
-  // The value of `key`: use(copy, value) is called once, with views of private memory, if the key is there. `buffer`
-  // holds values that came from a block. OK, NOT_FOUND (without text: it is frequent), ABORTED, DATA_LOSS.
+  // The entry of `key`: use(const Current&) is called once if it is there. `buffer` holds values that came from a
+  // block. OK, NOT_FOUND (without text: it is frequent), ABORTED, DATA_LOSS.
   template <class Use>
   absl::Status Get(std::string_view key, std::string* buffer, Use&& use) const {
-    const Probe probe = c_.Locate(c_.HashOf(key));
-    Prefetch(probe);
-    return GetAt(key, probe, buffer, use);
+    const uint64_t hash = c_.HashOf(key);
+    Prefetch(c_.Locate(hash));
+    return GetAt(key, hash, buffer, use);
   }
 
   template <class Use>
-  absl::Status GetAt(std::string_view key, const Probe& probe, std::string* buffer, Use&& use) const {
+  [[gnu::always_inline]] inline absl::Status GetAt(std::string_view key, uint64_t hash, std::string* buffer,
+                                                   Use&& use) const {
+    Sighting at;
+    char value[kMaxSlotSize];
+    switch (reader_.ReadUsual(key, c_.Locate(hash), &at, [&](size_t) { return value; })) {
+      case Read::kFound:
+        use(DescribePlain(at, value));
+        return absl::OkStatus();
+      case Read::kMissing:
+        return {absl::StatusCode::kNotFound, ""};
+      default:
+        return GetUnusual(key, hash, buffer, use);
+    }
+  }
+
+  // GetAt, for any entry.
+  template <class Use>
+  [[gnu::noinline]] absl::Status GetUnusual(std::string_view key, uint64_t hash, std::string* buffer, Use& use) const {
     Lookup lookup;
-    const Read read = LookUp(key, probe, &lookup, [&](uint64_t bytes) {
+    const Read read = LookUp(key, c_.Locate(hash), &lookup, [&](uint64_t bytes) {
       buffer->resize(static_cast<size_t>(bytes));
       return buffer->data();
     });
     if (read == Read::kMissing || (read == Read::kFound && lookup.expired)) return {absl::StatusCode::kNotFound, ""};
-    if (read != Read::kFound || !lookup.copied) [[unlikely]]
-      return Failed(read);
-    const SlotCopy& copy = lookup.found.copy;
-    use(lookup.found, copy.ValueInBlock() ? std::string_view(buffer->data(), static_cast<size_t>(copy.value_length))
-                                          : copy.InlineValue());
+    if (read != Read::kFound || !lookup.copied) return Failed(read);
+    use(Describe(lookup, *buffer));
     return absl::OkStatus();
   }
 
-  // Looks many keys up, the memory accesses of 32 at a time under way together. use(index, found or null, value).
+  // Looks many keys up, the memory accesses of 32 at a time under way together. use(index, Current or null).
   template <class Use>
   absl::Status GetMany(std::span<const std::string_view> keys, std::string* buffer, Use&& use) const {
     constexpr size_t kBatch = 32;
-    Probe probes[kBatch];
+    uint64_t hashes[kBatch];
     for (size_t at = 0; at < keys.size(); at += kBatch) {
       const size_t n = std::min(kBatch, keys.size() - at);
       // All groups under way, then all slots that their tags point at, then the lookups find both near.
       for (size_t i = 0; i < n; ++i) {
-        probes[i] = c_.Locate(c_.HashOf(keys[at + i]));
-        Mem::Prefetch(&c_.regions.group(probes[i].home));
+        hashes[i] = c_.HashOf(keys[at + i]);
+        Mem::Prefetch(&c_.regions.group(c_.Locate(hashes[i]).home));
       }
       for (size_t i = 0; i < n; ++i) {
-        const uint32_t match = c_.LoadGroup(probes[i].home).Match(probes[i].tag);
-        if (match == 0) continue;
-        const auto slot = static_cast<uint32_t>(__builtin_ctz(match));
-        Mem::Prefetch(&c_.regions.slot(probes[i].home * kSlotsPerGroup + slot));
+        const Probe probe = c_.Locate(hashes[i]);
+        Mem::Prefetch(&c_.regions.slot(probe.home * kSlotsPerGroup + reader_.FirstCandidate(probe)));
       }
       for (size_t i = 0; i < n; ++i) {
         bool seen = false;
-        absl::Status status = GetAt(keys[at + i], probes[i], buffer, [&](const Found& found, std::string_view value) {
+        absl::Status status = GetAt(keys[at + i], hashes[i], buffer, [&](const Current& entry) {
           seen = true;
-          use(at + i, &found, value);
+          use(at + i, &entry);
         });
         if (!seen) {
           if (status.code() != absl::StatusCode::kNotFound) return status;
-          use(at + i, nullptr, std::string_view());
+          use(at + i, nullptr);
         }
       }
     }
@@ -229,18 +243,64 @@ class Table {
 
   // ---- Writing --------------------------------------------------------------------------------------------
 
+  // The hash of a key that will be written soon; what it needs of memory is under way.
+  [[gnu::always_inline]] inline uint64_t Prepare(std::string_view key) const {
+    const uint64_t hash = c_.HashOf(key);
+    const Probe probe = c_.Locate(hash);
+    Mem::Prefetch(&c_.regions.group(probe.home));
+    Mem::PrefetchToWrite(&c_.regions.slot(probe.home * kSlotsPerGroup + probe.preferred));
+    return hash;
+  }
+
+  // Overwrites in the usual case: a plain entry is sighted, and the new value fits in its place. That the sighting was
+  // right is known when the lock is won at that seq. False: nothing was done.
+  [[gnu::always_inline]] inline bool OverwriteUsual(Writer& w, std::string_view key, uint64_t hash,
+                                                    std::string_view value, uint8_t type) {
+    Sighting at;
+    return SlotForm::FitsInline(c_.geometry().slot_words, key.size(), value.size()) &&
+           reader_.Sight(key, c_.Locate(hash), &at) == Read::kFound &&
+           protocol_.OverwritePlain(w, at.slot, at.seq, key.size(), value, type);
+  }
+
+  // Inserts or overwrites.
+  absl::Status Set(Writer& w, std::string_view key, uint64_t hash, std::string_view value, uint8_t type,
+                   int64_t expiry) {
+    if (expiry == kNever && OverwriteUsual(w, key, hash, value, type)) return absl::OkStatus();
+    return Mutate(w, key, hash, /*wants_value=*/false, /*constant=*/true,
+                  [&](const Current&) { return Decision::Store(value, type, expiry); });
+  }
+
   // Makes of the entry of `key` what `decide(const Current&)` says; returns the decision's status when that is done.
   // `decide` is called without any lock held and may be called again, with a newer state. `constant`: it always gives
   // the same value bytes. `after` gets the version that was written, if asked for.
   template <class Decide>
-  absl::Status Mutate(Writer& w, std::string_view key, bool wants_value, bool constant, Decide&& decide,
+  absl::Status Mutate(Writer& w, std::string_view key, uint64_t hash, bool wants_value, bool constant, Decide&& decide,
                       Version* after = nullptr) {
+    // As in OverwriteUsual. What the decision sees has been seen unchanged.
+    Sighting at;
+    char value[kMaxSlotSize];
+    if (wants_value && reader_.ReadUsual(key, c_.Locate(hash), &at, [&](size_t) { return value; }) == Read::kFound) {
+      const Decision decision = decide(static_cast<const Current&>(DescribePlain(at, value)));
+      if (decision.action == Decision::Action::kReturn) return decision.status;
+      if (decision.action == Decision::Action::kStore && decision.expiry == kNever &&
+          SlotForm::FitsInline(c_.geometry().slot_words, key.size(), decision.value.size()) &&
+          protocol_.OverwritePlain(w, at.slot, at.seq, key.size(), decision.value, decision.type)) {
+        if (after != nullptr) *after = {at.slot, owned::Version(owned::Next(at.seq))};
+        return decision.status;
+      }
+    }
+    return MutateUnusual(w, key, hash, wants_value, constant, decide, after);
+  }
+
+  // Mutate, for any entry and any decision.
+  template <class Decide>
+  [[gnu::noinline]] absl::Status MutateUnusual(Writer& w, std::string_view key, uint64_t hash, bool wants_value,
+                                               bool constant, Decide& decide, Version* after) {
     if (key.size() > kMaxKeyLength) {
       return absl::InvalidArgumentError(
           absl::StrCat("the key has ", key.size(), " bytes; keys may have ", kMaxKeyLength));
     }
-    const Probe probe = c_.Locate(c_.HashOf(key));
-    Prefetch(probe);
+    const Probe probe = c_.Locate(hash);
     InFlight block(*this, w);
     int made_room = 0;
     for (int tries = 0; tries < kMaxWriteTries; ++tries) {
@@ -260,7 +320,7 @@ class Table {
         continue;
       }
       Current current;
-      if (found) Describe(now, wants_value, w, &current);
+      if (found) current = Describe(now, w.scratch);
       const Decision decision = decide(static_cast<const Current&>(current));
       if (decision.action == Decision::Action::kReturn) return decision.status;
       const bool store = decision.action == Decision::Action::kStore;
@@ -334,7 +394,7 @@ class Table {
       });
       if (read != Read::kFound || !expired) continue;
       bool erased = false;
-      absl::Status status = Mutate(w, key, false, true, [&](const Current& now) {
+      absl::Status status = Mutate(w, key, c_.HashOf(key), false, true, [&](const Current& now) {
         erased = now.found && !now.live;
         return erased ? Decision::Erase() : Decision::Return();
       });
@@ -359,7 +419,8 @@ class Table {
         return status;
       }
       for (size_t i = 0; i < count; ++i) {
-        absl::Status status = Mutate(w, entries[i].key, false, true, [](const Current&) { return Decision::Erase(); });
+        absl::Status status =
+            Mutate(w, entries[i].key, entries[i].hash, false, true, [](const Current&) { return Decision::Erase(); });
         if (!status.ok()) return status;
       }
     }
@@ -510,18 +571,27 @@ class Table {
     return Failed(Read::kContended);
   }
 
-  void Describe(const Lookup& now, bool with_value, const Writer& w, Current* current) const {
-    const SlotCopy& copy = now.found.copy;
-    current->found = true;
-    current->live = !now.expired;
-    current->type = copy.Type();
-    current->expiry = copy.Expiry();
-    current->version = {now.found.slot, owned::Version(now.found.seq)};
-    current->order = copy.Order();
-    if (current->live && with_value) {
-      current->value = copy.ValueInBlock() ? std::string_view(w.scratch.data(), static_cast<size_t>(copy.value_length))
-                                           : copy.InlineValue();
-    }
+  // What was sighted, its value in `value`.
+  static Current DescribePlain(const Sighting& at, const char* value) {
+    Current current;
+    current.found = current.live = true;
+    current.value = {value, meta::PlainValueLength(at.meta)};
+    current.type = meta::TypeOf(at.meta);
+    current.version = {at.slot, owned::Version(at.seq)};
+    return current;
+  }
+  // What was found; `buffer` has its value if that came from a block and was asked for. Views of both.
+  static Current Describe(const Lookup& found, std::string_view buffer) {
+    const SlotCopy& copy = found.found.copy;
+    Current current;
+    current.found = true;
+    current.live = !found.expired;
+    if (current.live) current.value = copy.ValueInBlock() ? buffer : copy.InlineValue();
+    current.type = copy.Type();
+    current.expiry = copy.Expiry();
+    current.version = {found.found.slot, owned::Version(found.found.seq)};
+    current.order = copy.Order();
+    return current;
   }
 
   // Brings the decision into the form of a slot, with a block of its own if it needs one.
