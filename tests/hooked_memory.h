@@ -30,7 +30,7 @@ class AccessHook {
   virtual ~AccessHook() = default;
   virtual void Before(const Access&) {}
   virtual void After(const Access&) {}
-  virtual void Prefetched(const void* /*address*/, bool /*to_write*/) {}
+  virtual void Prefetched(const void* /*address*/) {}
 };
 
 struct HookedMemory {
@@ -97,11 +97,7 @@ struct HookedMemory {
   }
   static void Prefetch(const void* address) {
     RealMemory::Prefetch(address);
-    if (hook != nullptr) hook->Prefetched(address, false);
-  }
-  static void PrefetchToWrite(const void* address) {
-    RealMemory::PrefetchToWrite(address);
-    if (hook != nullptr) hook->Prefetched(address, true);
+    if (hook != nullptr) hook->Prefetched(address);
   }
   static void Pause(Site site = Site::Here()) {
     const Access access{AccessKind::kPause, nullptr, 0, site};

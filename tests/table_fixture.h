@@ -115,11 +115,7 @@ class TableFixture {
   absl::Status Set(Writer& w, std::string_view key, std::string_view value, int64_t expiry = kNever) {
     return table_->Set(w, key, HashOf(key), value, 0, expiry);
   }
-  absl::Status Erase(Writer& w, std::string_view key) {
-    return table_->Mutate(w, key, HashOf(key), false, true, [](const Current& now) {
-      return Decision::Erase(now.live ? absl::OkStatus() : absl::NotFoundError(""));
-    });
-  }
+  absl::Status Erase(Writer& w, std::string_view key) { return table_->Erase(w, key, HashOf(key)); }
   absl::Status Get(std::string_view key, std::string* value) const {
     return table_->Get(key, value, [&](const Current& current) {
       if (current.value.data() != value->data()) value->assign(current.value);

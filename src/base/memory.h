@@ -81,15 +81,6 @@ struct RealMemory {
 #endif
   }
 
-  // The same for a line that will be written: one transfer between cores instead of two.
-  static void PrefetchToWrite(const void* address) {
-#if defined(__x86_64__)
-    asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(address)));
-#elif defined(__aarch64__)
-    asm volatile("prfm pstl1keep, %0" : : "Q"(*static_cast<const char*>(address)));
-#endif
-  }
-
   // One turn of a spin loop.
   static void Pause() {
 #if defined(__x86_64__)

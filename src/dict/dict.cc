@@ -17,7 +17,11 @@ using internal::Decision;
 using internal::DictHandle;
 using internal::Writer;
 
-absl::Status Missing() { return {absl::StatusCode::kNotFound, ""}; }
+// Without text, and made once: it is frequent.
+inline absl::Status Missing() {
+  static const absl::Status missing(absl::StatusCode::kNotFound, "");
+  return missing;
+}
 
 absl::Status Changed() { return absl::AbortedError("the entry has changed, or was moved; look again"); }
 
@@ -241,7 +245,7 @@ absl::Status Dict::Set(std::string_view key, std::string_view value, const Write
   if (Writer* const writer = handle_->UsualWriter(); writer != nullptr && options.ttl == absl::InfiniteDuration())
       [[likely]] {
     writer->busy = true;
-    const bool done = table.OverwriteUsual(*writer, key, hash, value, type);
+    const bool done = table.SetUsual(*writer, key, hash, value, type);
     writer->busy = false;
     if (done) [[likely]]
       return absl::OkStatus();
@@ -287,13 +291,15 @@ absl::Status Dict::Replace(std::string_view key, std::string_view value, const W
 }
 
 absl::Status Dict::Erase(std::string_view key) {
-  const uint64_t hash = handle_->table().Prepare(key);
-  return handle_->Write([&](Writer& w) {
-    // What had expired is reclaimed on the way, and was not there.
-    return handle_->table().Mutate(w, key, hash, false, true, [](const Current& now) {
-      return Decision::Erase(now.live ? absl::OkStatus() : Missing());
-    });
-  });
+  auto& table = handle_->table();
+  const uint64_t hash = table.Prepare(key);
+  if (Writer* const writer = handle_->UsualWriter(); writer != nullptr) [[likely]] {
+    writer->busy = true;
+    const bool done = table.EraseUsual(*writer, key, hash);
+    writer->busy = false;
+    if (done) return absl::OkStatus();
+  }
+  return handle_->Write([&](Writer& w) { return handle_->table().Erase(w, key, hash); });
 }
 
 absl::StatusOr<uint64_t> Dict::EraseMany(std::span<const std::string_view> keys) {

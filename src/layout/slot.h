@@ -192,9 +192,9 @@ struct SlotForm {
 };
 
 // Builds the words of an entry. `granule` counts only if the form needs a block.
-inline SlotCopy EncodeSlot(uint32_t word_count, SlotForm form, std::string_view key, std::string_view value,
-                           uint8_t type, bool has_expiry, int64_t expiry, bool has_order, uint64_t order,
-                           uint64_t granule) {
+[[gnu::always_inline]] inline SlotCopy EncodeSlot(uint32_t word_count, SlotForm form, std::string_view key,
+                                                  std::string_view value, uint8_t type, bool has_expiry, int64_t expiry,
+                                                  bool has_order, uint64_t order, uint64_t granule) {
   SlotCopy copy;
   ForSlotWords(
       word_count, [&](uint32_t i) __attribute__((always_inline)) { copy.words[i] = 0; });

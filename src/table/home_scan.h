@@ -28,14 +28,17 @@ class HomeScan {
     return read == Read::kFound && !ours ? Read::kMissing : read;
   }
 
-  // Calls visit(found) for each key of `home` in group `g` until it says false. False if it did. Slots that cannot be
-  // read (corrupt, or contended without end) are passed by and counted in `unread`.
+  // Calls visit(found) for each key of `home`, which has the reach byte `reach`, in the other group `g` until it says
+  // false. False if it did. Only slots are read whose tags the reach's filter lets pass. Those that cannot be read
+  // (corrupt, or contended without end) are passed by and counted in `unread`.
   template <class Visit>
-  bool VisitGroup(uint64_t home, uint64_t g, uint64_t displacement, int* unread, Visit&& visit) const {
+  bool VisitGroup(uint64_t home, uint32_t reach, uint64_t g, uint64_t displacement, int* unread, Visit&& visit) const {
     const GroupView view = c_.LoadGroup(g);
     for (uint32_t occupied = ~view.Match(0) & 0x7fff; occupied != 0; occupied &= occupied - 1) {
+      const auto i = static_cast<uint32_t>(__builtin_ctz(occupied));
+      if (!ReachMayHold(reach, view.Tag(i))) continue;
       Found found;
-      const uint64_t s = g * kSlotsPerGroup + static_cast<uint32_t>(__builtin_ctz(occupied));
+      const uint64_t s = g * kSlotsPerGroup + i;
       const Read read = ReadOfHome(home, s, &found, [](const SlotCopy&) {});
       if (read == Read::kContended || read == Read::kCorrupt) ++*unread;
       if (read != Read::kFound) continue;
@@ -45,15 +48,16 @@ class HomeScan {
     return true;
   }
 
-  // Calls visit(found) for keys of `home` displaced by `from` steps or less, the farthest first, until it says false.
-  // Returns how many slots could not be read.
+  // Calls visit(found) for the displaced keys of `home`, whose reach byte is `reach`, the farthest first, until it says
+  // false. Returns how many slots could not be read.
   template <class Visit>
-  int VisitDisplaced(uint64_t home, uint64_t from, Visit&& visit) const {
+  int VisitDisplaced(uint64_t home, uint32_t reach, Visit&& visit) const {
     ProbeSequence sequence(home, c_.groups());
+    const uint64_t from = c_.ReachSteps(reach);
     for (uint64_t d = 0; d < from; ++d) sequence.Next();
     int unread = 0;
     for (uint64_t d = from; d >= 1; --d, sequence.Previous()) {
-      if (!VisitGroup(home, sequence.group(), d, &unread, visit)) break;
+      if (!VisitGroup(home, reach, sequence.group(), d, &unread, visit)) break;
     }
     return unread;
   }
@@ -63,7 +67,7 @@ class HomeScan {
   uint32_t ComputeReach(uint64_t home) const {
     const uint32_t now = c_.LoadGroup(home).ReachByte();
     uint32_t reach = 0;
-    const int unread = VisitDisplaced(home, c_.ReachSteps(now), [&](const Found& found) {
+    const int unread = VisitDisplaced(home, now, [&](const Found& found) {
       reach = ExtendReach(reach, found.displacement, c_.LoadTag(found.slot));
       return true;
     });

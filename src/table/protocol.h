@@ -141,7 +141,7 @@ class Protocol {
         // Empty at `seq`, and locked from it: empty now. Death: aborted, nothing to clear.
         Mem::Store(j.shown, kShownDst);
         // Death from here: readers see an empty slot; recovery clears tag and words.
-        for (uint32_t k = c_.geometry().slot_words; k-- > 0;) Mem::Store(slot.words[k], fresh.words[k]);
+        StoreWords(slot, fresh);
         if (block != nullptr) c_.arena.Settle(block->granule, block->word, static_cast<uint32_t>(s));
         // Before the key can be found: a lookup must reach it. Too far for a while is only slow.
         c_.SetReach(probe.home, ExtendReach(c_.LoadGroup(probe.home).ReachByte(), d, probe.tag));
@@ -166,31 +166,30 @@ class Protocol {
   // Removes the entry that was found (unlocked, at found.seq). REQUIRES: the lock of its home is held.
   Step Erase(Writer& w, const Found& found, uint64_t home) {
     WriterRecord& j = *w.record;
-    Slot& slot = c_.regions.slot(found.slot);
+    const bool frees = found.copy.ValueInBlock();
     ClearShown(j);
     OldBlock old;
-    if (found.copy.ValueInBlock()) {
+    if (frees) {
       if (const Step step = JournalOld(j, found, &old); step != Step::kDone) return step;
     }
-    const uint64_t share = Mem::LoadOwn(j.share) - 1;
-    Mem::Store(j.share_after, share);
-    Mem::Store(j.slot, found.slot);
-    Mem::Store(j.op, OpWord{Operation::kErase, Outcome::kUndecided, false, found.copy.ValueInBlock()}.Encode());
-    uint64_t seq = found.seq;
-    if (!Mem::Cas(slot.seq, seq, owned::LockedBy(seq, w.index))) return GiveUp(j);
-    StoreImage(j, found.copy);
-    Mem::Store(j.shown, kShownSrc);
-    // Death up to here: aborted. Readers that come by the tag have the image.
-    c_.SetTag(found.slot, 0);  // COMMIT: whoever looks for the key from now on passes the slot by
-    // Death: SRC shown and the tag clear: committed; recovery empties the slot and does the rest.
-    for (uint32_t k = 0; k < c_.geometry().slot_words; ++k) Mem::Store(slot.words[k], 0);
-    Mem::Store(slot.seq, owned::Next(found.seq));
+    if (!Remove(w, found.slot, found.seq, frees)) return Step::kLost;
     // Only now: a scan must not see the erased key.
     if (found.displacement > 0) scan_.LowerReach(home);
-    Mem::Store(j.share, share);
-    if (found.copy.ValueInBlock()) c_.arena.Free(w, old.granule, old.word);
+    Mem::Store(j.share, Mem::LoadOwn(j.share_after));
+    if (frees) c_.arena.Free(w, old.granule, old.word);
     EndOperation(j);
     return Step::kDone;
+  }
+
+  // Removes the plain entry that was sighted (unlocked, at `seq`) in slot `s` of its home group. False: the slot is not
+  // at `seq` any more. REQUIRES: the lock of its home is held.
+  bool ErasePlain(Writer& w, uint64_t s, uint64_t seq) {
+    WriterRecord& j = *w.record;
+    ClearShown(j);
+    if (!Remove(w, s, seq, /*has_old=*/false)) return false;
+    Mem::Store(j.share, Mem::LoadOwn(j.share_after));
+    EndOperation(j);
+    return true;
   }
 
   // ---- Move -----------------------------------------------------------------------------------------------
@@ -202,17 +201,23 @@ class Protocol {
     const GroupView view = c_.LoadGroup(g);
     Found farthest;
     bool found = false;
-    scan_.VisitDisplaced(g, c_.ReachSteps(view.ReachByte()), [&](const Found& candidate) {
-      farthest = candidate;
-      found = true;
-      return false;
+    uint32_t rest = 0;  // what the reach will be without that one
+    const int unread = scan_.VisitDisplaced(g, view.ReachByte(), [&](const Found& displaced) {
+      if (found) {
+        rest = ExtendReach(rest, displaced.displacement, c_.LoadTag(displaced.slot));
+      } else {
+        farthest = displaced;
+        found = true;
+      }
+      return true;
     });
+    if (unread > 0) rest = view.ReachByte();
     if (found && !owned::IsLocked(farthest.seq)) {
       for (uint32_t empty = view.Match(0); empty != 0; empty &= empty - 1) {
         const uint64_t dst = g * kSlotsPerGroup + static_cast<uint32_t>(__builtin_ctz(empty));
         const uint64_t seq = Mem::Load(c_.regions.slot(dst).seq);
         if (owned::IsLocked(seq) || Mem::Load(c_.regions.slot(dst).words[0]) != 0) continue;
-        Move(w, g, farthest, dst, seq);
+        Move(w, g, farthest, dst, seq, rest);
         break;
       }
     }
@@ -270,6 +275,30 @@ class Protocol {
     return Step::kDone;
   }
 
+  // From `share_after` journaled to the slot's release. False: it was not at `seq` any more.
+  [[gnu::always_inline]] inline bool Remove(Writer& w, uint64_t s, uint64_t seq, bool has_old) {
+    WriterRecord& j = *w.record;
+    Slot& slot = c_.regions.slot(s);
+    Mem::Store(j.share_after, Mem::LoadOwn(j.share) - 1);
+    Mem::Store(j.slot, s);
+    Mem::Store(j.op, OpWord{Operation::kErase, Outcome::kUndecided, false, has_old}.Encode());
+    uint64_t now = seq;
+    if (!Mem::Cas(slot.seq, now, owned::LockedBy(seq, w.index))) [[unlikely]] {
+      GiveUp(j);
+      return false;
+    }
+    StoreImage(j, slot);
+    Mem::Store(j.shown, kShownSrc);
+    // Death up to here: aborted. Readers that come by the tag have the image.
+    c_.SetTag(s, 0);  // COMMIT: whoever looks for the key from now on passes the slot by
+    // Death: SRC shown and the tag clear: committed; recovery empties the slot and does the rest.
+    Word* const words = slot.words;
+    ForSlotWords(
+        c_.geometry().slot_words, [=](uint32_t i) __attribute__((always_inline)) { Mem::Store(words[i], 0); });
+    Mem::Store(slot.seq, owned::Next(seq));
+    return true;
+  }
+
   // Meta and value of a plain entry whose key is there already; what is behind the value is zero.
   [[gnu::always_inline]] inline void StorePlain(Slot& slot, size_t key_length, std::string_view value, uint8_t type) {
     Mem::Store(slot.words[0], meta::Plain(key_length, value.size(), type));
@@ -308,10 +337,13 @@ class Protocol {
     recovery_.WakeWaiters(j);
   }
 
-  void StoreImage(WriterRecord& j, const SlotCopy& copy) {
+  // What a slot holds, for readers and recovery. REQUIRES: its lock is held.
+  [[gnu::always_inline]] inline void StoreImage(WriterRecord& j, const Slot& slot) {
+    Word* const image = j.image;
+    const Word* const words = slot.words;
     ForSlotWords(
-        c_.geometry().slot_words, [&](uint32_t i)
-                                      __attribute__((always_inline)) { Mem::Store(j.image[i], copy.words[i]); });
+        c_.geometry().slot_words, [=](uint32_t i)
+                                      __attribute__((always_inline)) { Mem::Store(image[i], Mem::LoadOwn(words[i])); });
   }
   void StoreWords(Slot& slot, const SlotCopy& copy) {
     ForSlotWords(
@@ -319,9 +351,10 @@ class Protocol {
                                       __attribute__((always_inline)) { Mem::Store(slot.words[i], copy.words[i]); });
   }
 
+  // Moves the displaced entry `src` to slot `dst` of its home group, whose reach without it is `reach`.
   // Both slots stay locked to the end: while either is, nobody can overwrite the key, and so its block cannot be freed
   // under a reader that still finds it by the image of `src`.
-  void Move(Writer& w, uint64_t home, const Found& src, uint64_t dst, uint64_t dst_seq) {
+  void Move(Writer& w, uint64_t home, const Found& src, uint64_t dst, uint64_t dst_seq, uint32_t reach) {
     WriterRecord& j = *w.record;
     Slot& from = c_.regions.slot(src.slot);
     Slot& to = c_.regions.slot(dst);
@@ -343,7 +376,7 @@ class Protocol {
       return;
     }
     // Death up to here: nothing shown: both slots released as they are.
-    StoreImage(j, src.copy);
+    StoreImage(j, from);
     Mem::Store(j.shown, kShownSrc | kShownDst);
     // Death from here: src by its image, dst empty; recovery clears dst and gives the block back to src.
     if (src.copy.ValueInBlock()) {
@@ -361,7 +394,7 @@ class Protocol {
     for (uint32_t k = 0; k < c_.geometry().slot_words; ++k) Mem::Store(from.words[k], 0);
     Mem::Store(from.seq, owned::Next(src.seq));
     Mem::Store(to.seq, owned::Next(dst_seq));
-    scan_.LowerReach(home);
+    c_.SetReach(home, reach);
     EndOperation(j);
   }
 

@@ -246,28 +246,47 @@ class Table {
   // The hash of a key that will be written soon; what it needs of memory is under way.
   [[gnu::always_inline]] inline uint64_t Prepare(std::string_view key) const {
     const uint64_t hash = c_.HashOf(key);
-    const Probe probe = c_.Locate(hash);
-    Mem::Prefetch(&c_.regions.group(probe.home));
-    Mem::PrefetchToWrite(&c_.regions.slot(probe.home * kSlotsPerGroup + probe.preferred));
+    Prefetch(c_.Locate(hash));
     return hash;
   }
 
-  // Overwrites in the usual case: a plain entry is sighted, and the new value fits in its place. That the sighting was
-  // right is known when the lock is won at that seq. False: nothing was done.
-  [[gnu::always_inline]] inline bool OverwriteUsual(Writer& w, std::string_view key, uint64_t hash,
-                                                    std::string_view value, uint8_t type) {
+  // What is usual of Set and Erase: a plain entry is sighted, or surely none, a plain entry is to be stored, no lock is
+  // held by others. That a sighting was right is known when its slot's lock is won at that seq. False: nothing was
+  // done.
+  [[gnu::always_inline]] inline bool SetUsual(Writer& w, std::string_view key, uint64_t hash, std::string_view value,
+                                              uint8_t type) {
+    if (!SlotForm::FitsInline(c_.geometry().slot_words, key.size(), value.size())) return false;
+    const Probe probe = c_.Locate(hash);
     Sighting at;
-    return SlotForm::FitsInline(c_.geometry().slot_words, key.size(), value.size()) &&
-           reader_.Sight(key, c_.Locate(hash), &at) == Read::kFound &&
-           protocol_.OverwritePlain(w, at.slot, at.seq, key.size(), value, type);
+    const Read read = reader_.Sight(key, probe, &at);
+    if (read == Read::kFound) [[likely]]
+      return protocol_.OverwritePlain(w, at.slot, at.seq, key.size(), value, type);
+    return read == Read::kMissing && InsertUsual(w, key, probe, value, type);
+  }
+  [[gnu::always_inline]] inline bool EraseUsual(Writer& w, std::string_view key, uint64_t hash) {
+    const Probe probe = c_.Locate(hash);
+    Sighting at;
+    if (reader_.Sight(key, probe, &at) != Read::kFound || !protocol_.TryLockHome(w, probe.home)) return false;
+    const bool done = protocol_.ErasePlain(w, at.slot, at.seq);
+    protocol_.UnlockHome(w, probe.home);
+    if (done) protocol_.PullHome(w, probe.home);
+    return done;
   }
 
   // Inserts or overwrites.
   absl::Status Set(Writer& w, std::string_view key, uint64_t hash, std::string_view value, uint8_t type,
                    int64_t expiry) {
-    if (expiry == kNever && OverwriteUsual(w, key, hash, value, type)) return absl::OkStatus();
+    if (expiry == kNever && SetUsual(w, key, hash, value, type)) return absl::OkStatus();
     return Mutate(w, key, hash, /*wants_value=*/false, /*constant=*/true,
                   [&](const Current&) { return Decision::Store(value, type, expiry); });
+  }
+
+  // NOT_FOUND if there is none, or an expired one, which is reclaimed.
+  absl::Status Erase(Writer& w, std::string_view key, uint64_t hash) {
+    if (EraseUsual(w, key, hash)) return absl::OkStatus();
+    return Mutate(w, key, hash, /*wants_value=*/false, /*constant=*/true, [](const Current& now) {
+      return Decision::Erase(now.live ? absl::OkStatus() : absl::Status(absl::StatusCode::kNotFound, ""));
+    });
   }
 
   // Makes of the entry of `key` what `decide(const Current&)` says; returns the decision's status when that is done.
@@ -276,7 +295,7 @@ class Table {
   template <class Decide>
   absl::Status Mutate(Writer& w, std::string_view key, uint64_t hash, bool wants_value, bool constant, Decide&& decide,
                       Version* after = nullptr) {
-    // As in OverwriteUsual. What the decision sees has been seen unchanged.
+    // As in SetUsual. What the decision sees has been seen unchanged.
     Sighting at;
     char value[kMaxSlotSize];
     if (wants_value && reader_.ReadUsual(key, c_.Locate(hash), &at, [&](size_t) { return value; }) == Read::kFound) {
@@ -341,17 +360,15 @@ class Table {
       } else {
         absl::Status status = protocol_.LockHome(w, probe.home);
         if (!status.ok()) return status;
-        Lookup again;
-        const Read still = LookUp(key, probe, &again, [](uint64_t) -> char* { return nullptr; });
-        if (still != read || (found && (again.found.slot != now.found.slot || again.found.seq != now.found.seq))) {
-          step = Step::kLost;
-        } else if (store) {
+        if (!store) {
+          step = protocol_.Erase(w, now.found, probe.home);
+        } else if (Lookup again; LookUp(key, probe, &again, [](uint64_t) -> char* { return nullptr; }) != read) {
+          step = Step::kLost;  // somebody else inserted it
+        } else {
           ReclaimInHome(w, probe.home);
           uint64_t seq = 0;
           step = protocol_.Insert(w, probe, fresh, block.taken(), &place, &seq);
           if (step == Step::kDone && after != nullptr) *after = {place, owned::Version(seq)};
-        } else {
-          step = protocol_.Erase(w, again.found, probe.home);
         }
         protocol_.UnlockHome(w, probe.home);
         if (step == Step::kDone && !store) protocol_.PullHome(w, place / kSlotsPerGroup);
@@ -502,6 +519,22 @@ class Table {
     uint64_t bytes_ = 0;
     TakenBlock block_{};
   };
+
+  [[gnu::noinline]] bool InsertUsual(Writer& w, std::string_view key, Probe probe, std::string_view value,
+                                     uint8_t type) {
+    if (c_.ordered || Mem::Load(c_.regions.header().expiry_used) != 0 || !protocol_.TryLockHome(w, probe.home)) {
+      return false;
+    }
+    const SlotCopy fresh =
+        EncodeSlot(c_.geometry().slot_words, {false, false}, key, value, type, false, 0, false, 0, 0);
+    // Looked for again, now that nobody else can insert it.
+    Sighting at;
+    uint64_t place, seq;
+    const bool done = reader_.Sight(key, probe, &at) == Read::kMissing &&
+                      protocol_.Insert(w, probe, fresh, nullptr, &place, &seq) == Step::kDone;
+    protocol_.UnlockHome(w, probe.home);
+    return done;
+  }
 
   template <class Reserve>
   void TakeOut(const SlotCopy& copy, Lookup* lookup, Reserve&& reserve) const {
