@@ -292,7 +292,7 @@ absl::Status Dict::Replace(std::string_view key, std::string_view value, const W
 
 absl::Status Dict::Erase(std::string_view key) {
   auto& table = handle_->table();
-  const uint64_t hash = table.Prepare(key);
+  const uint64_t hash = table.PrepareErase(key);
   if (Writer* const writer = handle_->UsualWriter(); writer != nullptr) [[likely]] {
     writer->busy = true;
     const bool done = table.EraseUsual(*writer, key, hash);

@@ -128,9 +128,7 @@ class Protocol {
     for (uint64_t d = 0; d < c_.groups(); ++d, sequence.Next()) {
       uint32_t empty = c_.LoadGroup(sequence.group()).Match(0);
       while (empty != 0) {
-        const uint32_t first = 1u << probe.preferred;
-        const uint32_t i =
-            d == 0 && (empty & first) != 0 ? probe.preferred : static_cast<uint32_t>(__builtin_ctz(empty));
+        const uint32_t i = d == 0 ? Reader<Mem>::First(empty, probe) : static_cast<uint32_t>(__builtin_ctz(empty));
         empty &= ~(1u << i);
         const uint64_t s = sequence.group() * kSlotsPerGroup + i;
         Slot& slot = c_.regions.slot(s);

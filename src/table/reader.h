@@ -111,6 +111,13 @@ class Reader {
     return ReadSlot(s, found, [](const SlotCopy&) {});
   }
 
+  // The preferred slot if it is among them: its line is on its way already. REQUIRES: not none.
+  [[gnu::always_inline]] static inline uint32_t First(uint32_t candidates, const Probe& probe) {
+    // Without a branch: the processor would guess wrong in one of three lookups.
+    const auto lowest = static_cast<uint32_t>(__builtin_ctz(candidates | 1u << 31));
+    return lowest ^ ((lowest ^ probe.preferred) & -(candidates >> probe.preferred & 1));
+  }
+
   // Where an entry seems to be: its key was there at `seq`, unlocked, if the slot still has that seq.
   struct Sighting {
     uint64_t slot, seq, meta;
@@ -271,13 +278,6 @@ class Reader {
       next = static_cast<uint32_t>(__builtin_ctz(candidates | 1u << 31));
     }
     return Read::kMissing;
-  }
-
-  // The preferred slot if it is among them: its line is on its way already.
-  [[gnu::always_inline]] static inline uint32_t First(uint32_t candidates, const Probe& probe) {
-    // Without a branch: the processor would guess wrong in one of three lookups.
-    const auto lowest = static_cast<uint32_t>(__builtin_ctz(candidates | 1u << 31));
-    return lowest ^ ((lowest ^ probe.preferred) & -(candidates >> probe.preferred & 1));
   }
 
   template <class Matches>

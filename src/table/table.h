@@ -250,6 +250,13 @@ class Table {
     return hash;
   }
 
+  // The same for a key that will be erased.
+  [[gnu::always_inline]] inline uint64_t PrepareErase(std::string_view key) const {
+    const uint64_t hash = Prepare(key);
+    Mem::Prefetch(&c_.regions.home_lock(c_.Locate(hash).home));
+    return hash;
+  }
+
   // What is usual of Set and Erase: a plain entry is sighted, or surely none, a plain entry is to be stored, no lock is
   // held by others. That a sighting was right is known when its slot's lock is won at that seq. False: nothing was
   // done.
@@ -522,6 +529,11 @@ class Table {
 
   [[gnu::noinline]] bool InsertUsual(Writer& w, std::string_view key, Probe probe, std::string_view value,
                                      uint8_t type) {
+    // Under way together: the lock, and the slot that the entry will come to.
+    Mem::Prefetch(&c_.regions.home_lock(probe.home));
+    if (const uint32_t empty = c_.LoadGroup(probe.home).Match(0); empty != 0) {
+      Mem::Prefetch(&c_.regions.slot(probe.home * kSlotsPerGroup + reader_.First(empty, probe)));
+    }
     if (c_.ordered || Mem::Load(c_.regions.header().expiry_used) != 0 || !protocol_.TryLockHome(w, probe.home)) {
       return false;
     }
