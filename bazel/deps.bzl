@@ -6,6 +6,7 @@ caller has defined before is left alone.
 
 load("@bazel_tools//tools/build_defs/repo:http.bzl", "http_archive")
 load("@bazel_tools//tools/build_defs/repo:utils.bzl", "maybe")
+load("//bazel:benchmark_peers.bzl", "benchmark_peers")
 load("//bazel:debian_bazel.bzl", "debian_bazel_repositories")
 load("//bazel:system_package.bzl", "system_package")
 
@@ -117,3 +118,4 @@ def segdict_dev_dependencies():
         sha256 = "6430e4092653380d9dc4ccb45a1e2dc9259d581f4866dc0759713126056bc1d7",
         strip_prefix = "benchmark-1.7.1",
     )
+    benchmark_peers()
