@@ -433,6 +433,34 @@ TEST_P(Shapes, FetchAddOfAValueInABlock) {
   EXPECT_TRUE(IsSound(dict_));
 }
 
+// What Update's function does besides is done once, if nobody else writes: whether the new value fits in its place,
+// needs a block, or expires.
+TEST_P(Shapes, UpdateCallsOnce) {
+  ASSERT_OK(dict_.Set("k", "1"));
+  int calls = 0;
+  const auto append = [&](size_t bytes) {
+    return [&calls, bytes](const Entry* entry) {
+      ++calls;
+      return std::optional<std::string>(std::string(entry->value) + std::string(bytes, 'x'));
+    };
+  };
+  EXPECT_OK(dict_.Update("k", append(1)));
+  EXPECT_EQ(calls, 1);
+  EXPECT_OK(dict_.Update("k", append(200)));
+  EXPECT_EQ(calls, 2);
+  ASSERT_OK(dict_.Set("k", "1"));
+  EXPECT_OK(dict_.Update("k", append(1), WriteOptions{.ttl = absl::Hours(1)}));
+  EXPECT_EQ(calls, 3);
+}
+
+TEST_P(Shapes, KeyInsideTheBuffer) {
+  ASSERT_OK(dict_.Set("12345678", "v"));
+  char buffer[64] = "12345678";
+  size_t length = 0;
+  EXPECT_OK(dict_.Get(std::string_view(buffer, 8), buffer, &length));
+  EXPECT_EQ(std::string_view(buffer, length), "v");
+}
+
 TEST_P(Shapes, Update) {
   int calls = 0;
   EXPECT_OK(dict_.Update("k", [&](const Entry* entry) -> std::optional<std::string> {

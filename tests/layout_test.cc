@@ -38,6 +38,16 @@ using test::OwnedDict;
 
 constexpr uint32_t kWordCounts[] = {3, 7, 15};  // slots of 32, 64 and 128 bytes
 
+// Short keys are hashed in place, by a part of the library that it does not document.
+TEST(HashTest, IsXxh3AtEveryLength) {
+  std::string bytes;
+  for (size_t n = 0; n < 300; ++n, bytes.push_back(static_cast<char>(n * 7 + 3))) {
+    for (const uint64_t seed : {uint64_t{0}, uint64_t{42}, ~uint64_t{0}}) {
+      EXPECT_EQ(Hash(bytes, seed), XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed)) << n;
+    }
+  }
+}
+
 TEST(Slots, WhatIsEncodedIsParsed) {
   for (const uint32_t words : kWordCounts) {
     for (const bool order : {false, true}) {

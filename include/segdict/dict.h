@@ -89,7 +89,8 @@ class Dict {
   // NOT_FOUND (without message) if the key is not there or has expired.
   absl::Status Get(std::string_view key, std::string* value) const;
   absl::StatusOr<std::string> Get(std::string_view key) const;
-  // Into the caller's buffer. `length` gets the value's length; OUT_OF_RANGE if the buffer is too small for it.
+  // Into the caller's buffer. `length` gets the value's length; OUT_OF_RANGE if the buffer is too small for it. Unless
+  // OK is returned, what the buffer then holds is unspecified.
   absl::Status Get(std::string_view key, std::span<char> buffer, size_t* length) const;
   // Calls visit once with a private copy of the entry. No lock is held: visit may use the dict.
   absl::Status Visit(std::string_view key, absl::FunctionRef<void(const Entry&)> visit) const;

@@ -166,6 +166,9 @@ absl::StatusOr<std::string> Dict::Get(std::string_view key) const {
 absl::Status Dict::Get(std::string_view key, std::span<char> buffer, size_t* length) const {
   if (handle_->closed()) [[unlikely]]
     return Closed();
+  if (key.data() < buffer.data() + buffer.size() && buffer.data() < key.data() + key.size()) [[unlikely]] {
+    return Get(std::string(key), buffer, length);  // the value would overwrite the key
+  }
   const auto& table = handle_->table();
   const uint64_t hash = table.context().HashOf(key);
   const internal::Probe probe = table.context().Locate(hash);
@@ -210,8 +213,9 @@ absl::StatusOr<std::vector<std::optional<std::string>>> Dict::GetMany(std::span<
 }
 
 absl::StatusOr<bool> Dict::Contains(std::string_view key) const {
+  char value[internal::kMaxSlotSize];  // all that is inline fits; of a longer one nothing is copied
   size_t length;
-  absl::Status status = Get(key, std::span<char>(), &length);
+  absl::Status status = Get(key, value, &length);
   if (status.ok() || absl::IsOutOfRange(status)) return true;
   if (absl::IsNotFound(status)) return false;
   return status;

@@ -29,7 +29,7 @@ uint64_t NextId() {
 struct WriterPool::ThreadState {
   std::vector<Held> held;
 
-  static pthread_key_t Key() {
+  [[gnu::visibility("hidden")]] static pthread_key_t Key() {
     static const pthread_key_t key = [] {
       pthread_key_t made;
       pthread_key_create(&made, &WriterPool::EndOfThread);

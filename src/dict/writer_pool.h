@@ -41,8 +41,8 @@ class WriterPool {
     Writer* writer;
   };
   // The writer that this thread used last. Trivially destructible, so that it can be looked at also while a thread
-  // ends.
-  static constinit inline thread_local Held last_used{0, 0, nullptr};
+  // ends. Hidden: each copy of the library in a process has its own, as it has pools of its own.
+  [[gnu::visibility("hidden")]] static constinit inline thread_local Held last_used{0, 0, nullptr};
 
   struct ThreadState;
   static void EndOfThread(void* state);

@@ -13,7 +13,7 @@
 //   new_block, new_word   the block taken for the value and its word RECORD(r); also outside of an operation: it is
 //                in flight exactly while the block's word still is new_word, which nobody else can make
 //   old_block, old_word   the block to be freed or handed over, and its word when the operation began
-//   home         group + 1 whose home lock is, or is about to be, held
+//   home         group + 1 whose home lock is, or is about to be, held; home_locks is one more from then on
 //   page         page + 1 that is being assigned or retired
 //   share        this record's part of the dict's size: insertions less erasures made by its owners
 //   share_after  what share is to be when the operation has committed
@@ -52,7 +52,7 @@ struct alignas(64) WriterRecord {
   Word retries;     // statistics: slot locks lost to another writer
   Word waits;       // statistics: waits for another writer
   Word recoveries;  // statistics: times that this record was recovered
-  Word reserved2;
+  Word home_locks;  // how many home locks were journaled: one of them is told from the next
   // Lines 3 and 4: meta and payload words.
   Word image[16];
   Word reserved5[24];

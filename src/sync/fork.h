@@ -15,7 +15,8 @@ std::mutex& ForkGate();           // held while a description that carries a liv
 // A number that differs between a process and its forked children. Read from a page that the kernel wipes in children
 // (MADV_WIPEONFORK), so it holds for every kind of fork. Two loads in the common case.
 uint64_t NewProcessGeneration();
-inline std::atomic<const std::atomic<uint64_t>*> generation_word = nullptr;  // set once, by NewProcessGeneration
+// Set once, by NewProcessGeneration. Hidden: each copy of the library in a process has its own.
+[[gnu::visibility("hidden")]] inline std::atomic<const std::atomic<uint64_t>*> generation_word = nullptr;
 inline uint64_t ProcessGeneration() {
   if (const auto* word = generation_word.load(std::memory_order_acquire); word != nullptr) [[likely]] {
     if (const uint64_t generation = word->load(std::memory_order_relaxed); generation != 0) [[likely]]

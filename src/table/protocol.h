@@ -39,7 +39,7 @@ class Protocol {
 
   // Serializes insert, erase and move of the keys whose home is `g`. May wait.
   absl::Status LockHome(Writer& w, uint64_t g) {
-    Mem::Store(w.record->home, g + 1);  // death: recovery finds the lock not r's, and ignores it
+    JournalHome(*w.record, g);  // death: recovery finds the lock not r's, and ignores it
     Word& lock = c_.regions.home_lock(g);
     for (;;) {
       uint64_t word = Mem::Load(lock);
@@ -59,7 +59,7 @@ class Protocol {
     Word& lock = c_.regions.home_lock(g);
     uint64_t word = Mem::Load(lock);
     if (owned::IsLocked(word)) return false;
-    Mem::Store(w.record->home, g + 1);
+    JournalHome(*w.record, g);
     if (Mem::Cas(lock, word, owned::LockedBy(word, w.index))) return true;
     Mem::Store(w.record->home, 0);
     return false;
@@ -243,6 +243,12 @@ class Protocol {
     Mem::Store(j.old_block, old->granule);
     Mem::Store(j.old_word, old->word);
     return Step::kDone;
+  }
+
+  // The count last, before the lock is tried: whoever sees it unchanged knows that no lock was taken meanwhile.
+  static void JournalHome(WriterRecord& j, uint64_t g) {
+    Mem::Store(j.home, g + 1);
+    Mem::Store(j.home_locks, Mem::LoadOwn(j.home_locks) + 1);
   }
 
   // From `slot` journaled to COMMIT. Afterwards the operation is to be ended, unless kLost is returned.

@@ -114,20 +114,27 @@ class Recovery {
     }
     for (;;) {
       // The journal names a lock before it is taken and until after it is released; so if the lock has not changed
-      // since, this is about the same holding of it.
+      // since, this is about the same holding of it. A home lock may look the same when its owner has taken it again:
+      // then the owner has counted one more (after it journaled the name, before it took the lock).
+      const uint64_t taken = Mem::Load(record.home_locks);
       const bool named = Names(record, name);
       if (Mem::Load(lock) != seen) return absl::OkStatus();
+      const auto same_holding = [&] {
+        return name.kind != LockName::Kind::kHome || Mem::Load(record.home_locks) == taken;
+      };
       absl::StatusOr<bool> alive = c_.liveness->IsAlive(owner);
       if (!alive.ok()) return alive.status();
       if (*alive) {
-        if (!named) return Damaged(name, "is not in its owner's journal");
+        if (!named && same_holding()) return Damaged(name, "is not in its owner's journal");
         Mem::Store(record.waiters, 1);
         if (Mem::Load(lock) != seen) return absl::OkStatus();
         Mem::FutexWait(record.waiters, 1, kMaxSleep);
       } else {
         absl::StatusOr<bool> adopted = c_.liveness->TryAdopt(owner, [&] { Recover(owner); });
         if (!adopted.ok()) return adopted.status();
-        if (*adopted && Mem::Load(lock) == seen) return Damaged(name, "survived its dead owner's recovery");
+        if (*adopted && Mem::Load(lock) == seen && same_holding()) {
+          return Damaged(name, "survived its dead owner's recovery");
+        }
         if (!*adopted) Mem::FutexWait(record.waiters, Mem::Load(record.waiters), kMaxSleep / 10);
       }
       if (Mem::Load(lock) != seen) return absl::OkStatus();

@@ -308,12 +308,22 @@ class Table {
     if (wants_value && reader_.ReadUsual(key, c_.Locate(hash), &at, [&](size_t) { return value; }) == Read::kFound) {
       const Decision decision = decide(static_cast<const Current&>(DescribePlain(at, value)));
       if (decision.action == Decision::Action::kReturn) return decision.status;
+      bool lost = false;
       if (decision.action == Decision::Action::kStore && decision.expiry == kNever &&
-          SlotForm::FitsInline(c_.geometry().slot_words, key.size(), decision.value.size()) &&
-          protocol_.OverwritePlain(w, at.slot, at.seq, key.size(), decision.value, decision.type)) {
-        if (after != nullptr) *after = {at.slot, owned::Version(owned::Next(at.seq))};
-        return decision.status;
+          SlotForm::FitsInline(c_.geometry().slot_words, key.size(), decision.value.size())) {
+        lost = !protocol_.OverwritePlain(w, at.slot, at.seq, key.size(), decision.value, decision.type);
+        if (!lost) {
+          if (after != nullptr) *after = {at.slot, owned::Version(owned::Next(at.seq))};
+          return decision.status;
+        }
       }
+      // What was decided stays so while the entry does.
+      const auto decided = [&](const Current& now) {
+        const bool same = !lost && now.live && now.version == Version{at.slot, owned::Version(at.seq)};
+        lost = true;  // the next decision is a new one
+        return same ? decision : decide(now);
+      };
+      return MutateUnusual(w, key, hash, wants_value, constant, decided, after);
     }
     return MutateUnusual(w, key, hash, wants_value, constant, decide, after);
   }
@@ -359,7 +369,7 @@ class Table {
         if (!status.ok()) return status;
       }
       Step step;
-      uint64_t place = now.found.slot;
+      uint64_t place = found ? now.found.slot : 0;
       if (store && found) {
         step = protocol_.Overwrite(w, now.found, fresh, block.taken(), keep_block,
                                    decision.if_live ? current.expiry : kNever);
@@ -729,6 +739,7 @@ class Table {
       bool expired = false;
       const Read read = scan_.ReadOfHome(home, home * kSlotsPerGroup + i, &found,
                                          [&](const SlotCopy& copy) { expired = Expired(copy); });
+      found.displacement = 0;
       if (read == Read::kFound && expired && !owned::IsLocked(found.seq)) (void)protocol_.Erase(w, found, home);
     }
   }
