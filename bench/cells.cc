@@ -79,14 +79,14 @@ Names operator+(Names a, const Names& b) {
 Group SmallGroup(const std::string& name, size_t keys) {
   return {.name = name,
           .setup = SetupOf<S16>(keys),
-          .rows = {MakeRow({"line"}, {"hardware"}),
+          .rows = {MakeRow({"line", "line-independent"}, {"hardware"}),
                    MakeRow({"get", "overwrite"}, {"segdict", "boost-concurrent_flat_map", "original"})}};
 }
 
 // Each group measures the line, so that everything can be told in lines of the same run.
 std::vector<Group> MakeGroups() {
   constexpr size_t k = 1000, m = 1000 * k;
-  const Names hardware = {"hardware"}, line = {"line"}, lines = {"line", "line-independent"};
+  const Names hardware = {"hardware"}, lines = {"line", "line-independent"};
   const Names inline_map = {"boost-concurrent_flat_map-inline"};
   const Names long_peers = {"segdict", "boost-concurrent_flat_map", "libcuckoo", "absl-flat_hash_map"};
   const Names servers = {"segdict", "lmdb", "redis", "memcached", "hash-sharedmem"};
@@ -122,7 +122,7 @@ std::vector<Group> MakeGroups() {
       // By itself: the tables that it destroys leave the allocator much to put in order, in anybody's time.
       {.name = "s16-1M-insert",
        .setup = SetupOf<S16>(m),
-       .rows = {MakeRow(line, hardware), MakeRow({"insert"}, Names{"segdict"} + kInProcess + inline_map)}},
+       .rows = {MakeRow(lines, hardware), MakeRow({"insert"}, Names{"segdict"} + kInProcess + inline_map)}},
       {.name = "s16-10M",
        .setup = SetupOf<S16>(10 * m),
        .rows = {MakeRow(lines, hardware),
@@ -132,20 +132,20 @@ std::vector<Group> MakeGroups() {
       // Long values: as many tables as fit into 4 GiB beside the lines.
       {.name = "s20x1K-1M",
        .setup = SetupOf<S20>(m),
-       .rows = {MakeRow(line, hardware), MakeRow({"get", "overwrite"}, {"segdict", "boost-concurrent_flat_map"})}},
+       .rows = {MakeRow(lines, hardware), MakeRow({"get", "overwrite"}, {"segdict", "boost-concurrent_flat_map"})}},
       {.name = "s16x64K-10k",
        .setup = SetupOf<S64K>(10 * k),
-       .rows = {MakeRow(line, hardware), MakeRow({"get", "overwrite"}, long_peers)}},
+       .rows = {MakeRow(lines, hardware), MakeRow({"get", "overwrite"}, long_peers)}},
 
       // Load, age and pages.
       {.name = "s16-1M-load50",
        .setup = SetupOf<S16>(m, 0.50),
-       .rows = {MakeRow(line, hardware), MakeRow({"get", "get-dependent", "miss", "overwrite"}, {"segdict"})}},
+       .rows = {MakeRow(lines, hardware), MakeRow({"get", "get-dependent", "miss", "overwrite"}, {"segdict"})}},
       {.name = "s16-1M-load85",
        .setup = SetupOf<S16>(m, 0.85),
        .fresh = true,
-       .rows = {MakeRow(line, hardware), MakeRow({"get", "get-dependent", "miss", "getmany32", "overwrite", "churn"},
-                                                 {"segdict", "segdict-aged"})}},
+       .rows = {MakeRow(lines, hardware), MakeRow({"get", "get-dependent", "miss", "getmany32", "overwrite", "churn"},
+                                                  {"segdict", "segdict-aged"})}},
       {.name = "s16-1M-huge",
        .setup = huge,
        .rows = {MakeRow(lines, hardware),
@@ -154,17 +154,17 @@ std::vector<Group> MakeGroups() {
       // Several workers.
       {.name = "s16-1M-processes",
        .setup = SetupOf<S16>(m),
-       .rows = {MakeRow(line, hardware),
+       .rows = {MakeRow(lines, hardware),
                 MakeRow({"get-1p", "get-2p", "get-4p", "overwrite-1p", "overwrite-2p", "churn-1p", "churn-2p"},
                         kShared)}},
       {.name = "s16-1M-threads",
        .setup = SetupOf<S16>(m),
-       .rows = {MakeRow(line, hardware),
+       .rows = {MakeRow(lines, hardware),
                 MakeRow({"get-1t", "get-2t", "overwrite-1t", "overwrite-2t", "churn-1t", "churn-2t"},
                         Names{"segdict"} + kInProcess)}},
       {.name = "s16-1M-mixes",
        .setup = SetupOf<S16>(m),
-       .rows = {MakeRow(line, hardware),
+       .rows = {MakeRow(lines, hardware),
                 MakeRow({"mix95-uniform-1t", "mix95-uniform-2t", "mix50-uniform-1t", "mix50-uniform-2t",
                          "mix95-zipf-1t", "mix95-zipf-2t", "mix50-zipf-1t", "mix50-zipf-2t"},
                         Names{"segdict"} + kInProcess)}},
@@ -172,13 +172,13 @@ std::vector<Group> MakeGroups() {
       // YCSB's mixes, with short strings instead of its records of 1 KiB.
       {.name = "ycsb-1M",
        .setup = growing,
-       .rows = {MakeRow(line, hardware),
+       .rows = {MakeRow(lines, hardware),
                 MakeRow({"ycsb-a", "ycsb-b", "ycsb-c", "ycsb-d", "ycsb-e", "ycsb-f"}, Names{"segdict"} + kInProcess)}},
 
       // What is reached over a socket, or from Perl.
       {.name = "server-100k",
        .setup = SetupOf<S16>(100 * k),
-       .rows = {MakeRow(line, hardware), MakeRow({"get", "getmany32", "overwrite"}, servers)}},
+       .rows = {MakeRow(lines, hardware), MakeRow({"get", "getmany32", "overwrite"}, servers)}},
   };
 }
 
