@@ -26,7 +26,7 @@ FULL = Mode(repetitions=7, min_time=0.1, latency_rounds=20, groups=re.compile(""
 # Not the groups that take long to fill.
 QUICK = Mode(
     repetitions=3,
-    min_time=0.02,
+    min_time=0.04,
     latency_rounds=5,
     groups=re.compile("^(?!.*(10M|x1K|x64K|insert|load50|threads|ycsb))"),
     costs=False,
