@@ -439,5 +439,50 @@ TEST_P(ScheduleTest, AllUpToTheBound) {
 INSTANTIATE_TEST_SUITE_P(Scenarios, ScheduleTest, testing::ValuesIn(Scenarios()),
                          [](const testing::TestParamInfo<Scenario>& info) { return info.param.name; });
 
+// A waiter asks the owner's journal for a home lock just when the owner has let it go, and finds it locked, as before,
+// because the owner has taken it once more. That is no damage. It needs three switches at chosen places, so it is
+// scripted: the owner's part is done by hand.
+TEST(ScriptedSchedule, HomeLockTakenAgainWhileItsOwnerIsAskedFor) {
+  TableFixture fixture({.groups = 1, .pages = 1, .records = 2});
+  const auto owner = fixture.Claim(0), waiter = fixture.Claim(1);
+
+  class Owner : public AccessHook {
+   public:
+    Owner(TableFixture& f, Writer& w) : lock_(f.regions().home_lock(0)), record_(*w.record), index_(w.index) {}
+    void Take() {
+      record_.home.store(1);
+      record_.home_locks.fetch_add(1);
+      lock_.store(owned::LockedBy(lock_.load(), index_));
+    }
+    void LetGo() {
+      lock_.store(owned::Same(lock_.load()));
+      record_.home.store(0);
+    }
+    void Before(const Access& access) override {
+      if (access.address == &record_.home && !asked_) LetGo();
+      if (access.kind == AccessKind::kFutexWait) LetGo();  // at last
+    }
+    void After(const Access& access) override {
+      if (access.address != &record_.home || asked_) return;
+      asked_ = true;
+      Take();
+    }
+    bool asked() const { return asked_; }
+
+   private:
+    Word& lock_;
+    WriterRecord& record_;
+    uint32_t index_;
+    bool asked_ = false;
+  } script(fixture, *owner);
+
+  script.Take();
+  HookedMemory::hook = &script;
+  const absl::Status status = fixture.Set(*waiter, "key", "value");
+  HookedMemory::hook = nullptr;
+  EXPECT_TRUE(script.asked());
+  EXPECT_TRUE(status.ok()) << status;
+}
+
 }  // namespace
 }  // namespace segdict::internal

@@ -11,7 +11,7 @@
 
 #include "bench/stored.h"
 
-// What is used of clht_lb.h, which C++ does not take.
+// What is used of clht_lb.h, which C++ does not take; its names.
 extern "C" {
 struct clht_hashtable_s;
 struct clht {            // NOLINT(readability-identifier-naming)

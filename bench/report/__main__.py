@@ -33,7 +33,7 @@ def arguments() -> argparse.Namespace:
         dest="source",
         help="measure nothing: take the results of that folder",
     )
-    parser.add_argument("--docs", action="store_true", help="write the plots into docs/plots as well")
+    parser.add_argument("--docs", action="store_true", help="write the plots into docs/plots as well, as SVG")
     parser.add_argument(
         "--programs",
         type=pathlib.Path,
@@ -72,7 +72,7 @@ def write(results: Results, options: argparse.Namespace) -> None:
                 write_hgrm(case, folder / f"{case.name.replace('/', '-')}.hgrm")
     plots.draw(results, options.out / "plots")
     if options.docs:
-        plots.draw(results, REPOSITORY / "docs" / "plots")
+        plots.draw(results, REPOSITORY / "docs" / "plots", kinds=["svg"])
 
 
 def print_verdicts(results: Results) -> None:

@@ -5,7 +5,7 @@ The files depend on the results alone: no date, no random ids.
 
 import math
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib import pyplot, ticker
@@ -277,18 +277,20 @@ PLOTS: dict[str, Callable[[Results], Figure | None]] = {
 }
 
 
-def draw(results: Results, folder: pathlib.Path) -> list[pathlib.Path]:
+METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+
+
+def draw(results: Results, folder: pathlib.Path, kinds: Sequence[str] = tuple(METADATA)) -> list[pathlib.Path]:
     """Makes all plots for which there are results; returns their files."""
     folder.mkdir(parents=True, exist_ok=True)
     files: list[pathlib.Path] = []
-    metadata: dict[str, dict[str, Any]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
     with pyplot.rc_context(drawing.SETTINGS):
         for name, plot in PLOTS.items():
             figure = plot(results)
             if figure is None:
                 continue
-            for kind in metadata:
+            for kind in kinds:
                 files.append(folder / f"{name}.{kind}")
-                figure.savefig(files[-1], bbox_inches="tight", metadata=metadata[kind])
+                figure.savefig(files[-1], bbox_inches="tight", metadata=METADATA[kind])
             pyplot.close(figure)
     return files
