@@ -260,13 +260,13 @@ class Reader {
     for (uint64_t i = 0; i < gets; ++i) {
       const Key key = world_.keys[random_() % key_count_];
       Value value;
-      size_t length = 0;
+      ValueInfo info;
       std::atomic_signal_fence(std::memory_order_seq_cst);  // the key is here before the clock is read
       const auto start = std::chrono::steady_clock::now();
-      const absl::Status status = dict_.Get(Bytes(key), value, &length);
+      const absl::Status status = dict_.Get(Bytes(key), value, &info);
       const auto end = std::chrono::steady_clock::now();
       Check(status);
-      if (length != kValueLength || std::memcmp(value.data(), key.data(), kKeyLength) != 0) Fail("a wrong value");
+      if (info.length != kValueLength || std::memcmp(value.data(), key.data(), kKeyLength) != 0) Fail("a wrong value");
       histogram->Add(std::chrono::nanoseconds(end - start).count());
     }
   }

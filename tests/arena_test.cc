@@ -58,12 +58,24 @@ class ArenaTest : public ::testing::TestWithParam<uint32_t> {
     EXPECT_EQ(word.state, BlockState::kRecord);
     EXPECT_EQ(word.owner, w.index);
     const uint64_t seed = ++seed_;
-    const std::string bytes = Bytes(length, seed);
-    const size_t cut = static_cast<size_t>(seed % (std::min<uint64_t>(length, 40) + 1));
-    arena_->Fill(granule, std::string_view(bytes).substr(0, cut), std::string_view(bytes).substr(cut));
+    if (const std::string bytes = Bytes(length, seed); seed % 2 == 0) {
+      arena_->Fill(granule, bytes);
+    } else {
+      FillInPieces(granule, bytes, seed);
+    }
     arena_->Settle(granule, arena_->LoadWord(granule), slot);
     held_[slot] = {granule, length, seed};
     return absl::OkStatus();
+  }
+
+  // In one to four pieces.
+  void FillInPieces(uint64_t granule, std::string_view bytes, uint64_t seed) {
+    Arena<RealMemory>::Filler filler(*arena_, granule, bytes.size());
+    for (const uint64_t most : {seed % 41, seed % 9, seed * 977 % (2 * GetParam())}) {
+      filler.Add(bytes.substr(0, most));
+      bytes.remove_prefix(std::min<uint64_t>(most, bytes.size()));
+    }
+    filler.Add(bytes);
   }
 
   // What the table does to evacuate a page.
@@ -74,7 +86,7 @@ class ArenaTest : public ::testing::TestWithParam<uint32_t> {
     EXPECT_TRUE(arena_->CopyOut(from, bytes.size(), 0, bytes.data(), bytes.size()));
     uint64_t to;
     if (!arena_->TryAllocateBlock(w, arena_->classes().ClassFor(bytes.size()), &to)) return false;
-    arena_->Fill(to, bytes, {});
+    arena_->Fill(to, bytes);
     arena_->Settle(to, arena_->LoadWord(to), slot);
     arena_->Free(w, from, arena_->LoadWord(from));
     at->second.granule = to;
@@ -169,6 +181,31 @@ TEST_P(ArenaTest, ChainsOfAnyLength) {
   Check();
 }
 
+TEST_P(ArenaTest, PiecesOfAnyLengths) {
+  Writer& w = writers_[0];
+  const uint64_t page = GetParam();
+  std::mt19937_64 random(page);
+  uint64_t granule;
+  const auto never = [](uint32_t, uint64_t) { return false; };
+  for (const uint64_t length : {uint64_t{0}, uint64_t{1}, uint64_t{8}, uint64_t{21}, uint64_t{64}, page - 3, page,
+                                page + 1, 3 * page, 6 * page + 5}) {
+    const std::string bytes = Bytes(length, length);
+    for (const uint64_t longest : {uint64_t{1}, uint64_t{2}, uint64_t{7}, uint64_t{8}, uint64_t{17}, page / 2 + 3}) {
+      ASSERT_TRUE(arena_->Allocate(w, length, never, &granule).ok());
+      Arena<RealMemory>::Filler filler(*arena_, granule, length);
+      for (uint64_t at = 0; at < length;) {
+        const std::string_view piece = std::string_view(bytes).substr(at, random() % (longest + 1));
+        filler.Add(piece);
+        at += piece.size();
+      }
+      filler.Add({});
+      ASSERT_EQ(Read({granule, length, 0}), bytes) << longest;
+      arena_->Free(w, granule, arena_->LoadWord(granule));
+    }
+  }
+  Check();
+}
+
 TEST_P(ArenaTest, AChainThatFindsNoRoomLeavesNothing) {
   Writer& w = writers_[0];
   const uint64_t page = GetParam();
@@ -177,6 +214,27 @@ TEST_P(ArenaTest, AChainThatFindsNoRoomLeavesNothing) {
   EXPECT_TRUE(absl::IsResourceExhausted(Take(w, 3, 30 * page)));
   Check();
   EXPECT_TRUE(Take(w, 3, 29 * page).ok());
+  Check();
+}
+
+TEST_P(ArenaTest, APageInOtherHandsIsWaitedFor) {
+  Writer& w = writers_[0];
+  const uint64_t page = GetParam();
+  for (uint32_t i = 0; i < kPages; ++i) ASSERT_TRUE(Take(w, i, page).ok());
+  // Writer 1 is retiring a page, and stands still.
+  Word& page_word = regions_->page_word(3);
+  const uint64_t assigned = page_word;
+  page_word = PageWord::Decode(assigned).Next(PageState::kRetiring, 1);
+  test::CountedBlocking waits, gives_up(3);
+  w.blocking = &waits;
+  EXPECT_TRUE(absl::IsResourceExhausted(Take(w, 99, 100))) << "not for ever";
+  EXPECT_GT(waits.Sleeps(), 10);
+  w.blocking = &gives_up;
+  EXPECT_TRUE(absl::IsCancelled(Take(w, 99, 100)));
+  EXPECT_EQ(gives_up.Sleeps(), 3);
+  page_word = assigned;
+  EXPECT_TRUE(absl::IsResourceExhausted(Take(w, 99, 100)));
+  EXPECT_EQ(gives_up.Sleeps(), 0) << "nobody is waited for";
   Check();
 }
 
@@ -265,6 +323,7 @@ TEST_P(ArenaTest, DamagedLinksAreNoTrap) {
     // To itself: some bytes or other; out of range: false. Never outside of the mapping, never for ever.
     const bool copied = arena_->CopyOut(h.granule, h.length, 0, bytes.data(), bytes.size());
     EXPECT_EQ(copied, next == head + 1) << next;
+    FillInPieces(h.granule, bytes, 7);
     link = before;
   }
   Check();

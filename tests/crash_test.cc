@@ -3,7 +3,8 @@
 // For each case a table is set up, a forked process runs the operation and stops itself (SIGSTOP) right after its i-th
 // store, for every i until the operation ends. While it is stopped, at each i:
 //   G1  every key is read; what is had is the old or the new state, never anything else, and reading ends;
-//   G3  writers of other keys of other homes go on, one of the key in flight goes on or meets its deadline.
+//   G3  writers of other keys of other homes go on; one of the key in flight goes on or meets its deadline; one that
+//   gives its wait up leaves nothing.
 // Then the process is killed (SIGKILL), and somebody recovers:
 //   G3  the key in flight is old or new, everything else as it was, size and arena exact (Verify), no lock left, every
 //   key can be
@@ -20,6 +21,7 @@
 #include <set>
 
 #include "tests/table_fixture.h"
+#include "tests/testing.h"
 
 namespace segdict::internal {
 namespace {
@@ -223,9 +225,30 @@ class CrashRun {
       const absl::Status status = fixture.table().Mutate(
           *w, key, fixture.HashOf(key), false, true, [](const Current&) { return Decision::Return(absl::OkStatus()); });
       EXPECT_TRUE(status.ok() || absl::IsDeadlineExceeded(status)) << where << ": " << status;
+      GiveUpBeside(fixture, *w, key, where);
       break;
     }
     ReleaseWriter<Mem>(std::move(w));
+  }
+
+  // Inserts and erases another key of the home of `key`, or gives up: then nothing of it is left.
+  void GiveUpBeside(TableFixture& fixture, Writer& w, const std::string& key, const std::string& where) {
+    test::CountedBlocking blocking(1);
+    w.deadline = kNoDeadline;
+    w.blocking = &blocking;
+    const std::string beside = fixture.KeyOfHome(fixture.HomeOf(key), 40);
+    const absl::Status set = fixture.Set(w, beside, Block('g'));
+    if (set.ok()) {
+      EXPECT_TRUE(fixture.Erase(w, beside).ok()) << where;
+    } else {
+      EXPECT_TRUE(absl::IsCancelled(set)) << where << ": " << set;
+    }
+    EXPECT_EQ(blocking.Sleeps(), set.ok() ? 0 : 1) << where;
+    EXPECT_EQ(w.record->op, OpWord{}.Encode()) << where;
+    EXPECT_EQ(w.record->home, 0u) << where;
+    EXPECT_EQ(w.record->page, 0u) << where;
+    EXPECT_TRUE(absl::IsNotFound(fixture.Get(beside, &w.scratch))) << where;
+    w.blocking = nullptr;
   }
 
   void Check(TableFixture& fixture, Writer& w, const std::string& where) {
@@ -254,6 +277,67 @@ class CrashRun {
 };
 
 TEST_P(CrashTest, EveryStore) { CrashRun(GetParam()).All(); }
+
+// The last slot of all is in the hands of a stopped writer: others wait for it as long as there is hope, or give up.
+TEST(Waiting, ForTheLastSlotInOtherHands) {
+  TableFixture fixture({.groups = 3});
+  auto w = fixture.Claim();
+  for (int i = 0; i < 44; ++i) FIXTURE_CHECK(fixture.Set(*w, fixture.KeyOfHome(0, i), Inline('a')).ok());
+  // For every store of an insert until it holds the slot.
+  bool waited = false;
+  for (int i = 1; !waited && !HasFailure(); ++i) {
+    const pid_t child = Start(i, SIGSTOP, [&](StopAfter& hook) {
+      auto own = fixture.Claim(1);
+      HookedMemory::hook = &hook;
+      FIXTURE_CHECK(fixture.Set(*own, fixture.KeyOfHome(1, 0), Inline('b')).ok());
+    });
+    ASSERT_TRUE(WIFSTOPPED(WaitFor(child))) << "it ended, and nobody ever waited";
+    test::CountedBlocking gives_up(2), waits;
+    w->blocking = &gives_up;
+    const absl::Status status = fixture.Set(*w, fixture.KeyOfHome(2, 0), Inline('c'));
+    if (status.ok()) {
+      EXPECT_TRUE(fixture.Erase(*w, fixture.KeyOfHome(2, 0)).ok());
+    } else {
+      waited = true;
+      EXPECT_TRUE(absl::IsCancelled(status)) << status;
+      EXPECT_EQ(gives_up.Sleeps(), 2);
+      w->blocking = &waits;
+      const absl::Status full = fixture.Set(*w, fixture.KeyOfHome(2, 0), Inline('c'));
+      EXPECT_TRUE(absl::IsResourceExhausted(full)) << full << ": not for ever";
+      EXPECT_GT(waits.Sleeps(), 10);
+    }
+    kill(child, SIGKILL);
+    WaitFor(child);
+    w->blocking = nullptr;
+    EXPECT_TRUE(fixture.table().recovery().RecoverDead().ok());
+    ExpectSound(fixture, std::to_string(i));
+    EXPECT_EQ(fixture.table().Size(), 44u) << i;
+  }
+}
+
+// Its owner is dead, and another recovers it at this moment.
+TEST(Waiting, ForAnotherThatRecovers) {
+  class BeingRecovered : public Liveness {
+   public:
+    struct NoToken : Token {};
+    absl::StatusOr<bool> IsAlive(uint32_t record) override { return record != 1; }
+    absl::StatusOr<std::unique_ptr<Token>> TryClaim(uint32_t) override { return std::make_unique<NoToken>(); }
+    absl::StatusOr<bool> TryAdopt(uint32_t, absl::FunctionRef<void()>) override { return false; }
+  };
+  TableFixture fixture({}, std::make_unique<BeingRecovered>());
+  auto w = fixture.Claim(0), dead = fixture.Claim(1);
+  ASSERT_EQ(dead->index, 1u);
+  Mem::Store(dead->record->thread, 1);  // another thread's
+  ASSERT_TRUE(fixture.table().LockGlobal(*dead).ok());
+  test::CountedBlocking gives_up(3);
+  w->blocking = &gives_up;
+  EXPECT_TRUE(absl::IsCancelled(fixture.table().LockGlobal(*w)));
+  EXPECT_EQ(gives_up.Sleeps(), 3);
+  EXPECT_EQ(w->global_depth, 0u);
+  fixture.table().UnlockGlobal(*dead);
+  EXPECT_TRUE(fixture.table().LockGlobal(*w).ok());
+  fixture.table().UnlockGlobal(*w);
+}
 
 // ---- The cases --------------------------------------------------------------------------------------------
 
@@ -311,6 +395,7 @@ std::vector<Case> Cases() {
       Overwrites("Narrow", std::string(5, 'a'), Block('b'), narrow),
       Overwrites("Wide", std::string(100, 'a'), std::string(90, 'b'), wide),
       Overwrites("Ordered", Inline('a'), Block('b'), ordered),
+      Overwrites("OrderedInlineByInline", Inline('a'), Inline('b'), ordered),
       Inserts("Inline", Inline('n'), 0),
       Inserts("Block", Block('n'), 3),
       Inserts("Chain", Chain('n'), 0),
@@ -320,6 +405,7 @@ std::vector<Case> Cases() {
       Inserts("Ordered", Inline('n'), 2, ordered),
       Erases("Inline", Inline('a'), 1, 0),
       Erases("Block", Block('a'), 1, 0, small),
+      Erases("Ordered", Inline('a'), 17, 3, ordered),
       Erases("Chain", Chain('a'), 1, 0),
       // A key at home goes; a displaced one is pulled home into its place.
       Erases("ThenPullHome", Inline('a'), 17, 3),

@@ -104,35 +104,47 @@ TEST_P(Shapes, GetInItsThreeForms) {
   EXPECT_EQ(value, "value");
   EXPECT_EQ(Must(dict_.Get("k")), "value");
   char buffer[8] = "xxxxxxx";
-  size_t length = 99;
-  EXPECT_OK(dict_.Get("k", buffer, &length));
-  EXPECT_EQ(length, 5u);
+  ValueInfo info;
+  info.ttl = absl::Seconds(1);
+  EXPECT_OK(dict_.Get("k", buffer, &info));
+  EXPECT_EQ(info.length, 5u);
+  EXPECT_EQ(info.type, Type::kString);
+  EXPECT_EQ(info.ttl, absl::InfiniteDuration());
+  EXPECT_EQ(info.version, Look(dict_, "k")->version);
   EXPECT_EQ(std::string_view(buffer, 7), "valuexx");
 
   EXPECT_CODE(dict_.Get("other", &value), kNotFound);
   EXPECT_CODE(dict_.Get("other"), kNotFound);
-  EXPECT_CODE(dict_.Get("other", buffer, &length), kNotFound);
+  EXPECT_CODE(dict_.Get("other", buffer, &info), kNotFound);
+  EXPECT_EQ(info.length, 5u) << "left alone";
   EXPECT_EQ(dict_.Get("other").status().message(), "");
 }
 
-TEST_P(Shapes, GetIntoABufferThatIsTooSmallTellsTheLength) {
+TEST_P(Shapes, GetIntoABufferThatIsTooSmallTellsTheRest) {
   for (const size_t size : {5u, 200u, 20'000u, 100'000u}) {
     const std::string value = Bytes(size, size);
-    ASSERT_OK(dict_.Set("k", value));
+    ASSERT_OK(dict_.Set("k", value, {.type = Type::kPickle}));
+    const Version version = Look(dict_, "k")->version;
     std::string buffer(size, 'x');
-    size_t length = 0;
-    EXPECT_CODE(dict_.Get("k", std::span<char>(buffer.data(), size - 1), &length), kOutOfRange);
-    EXPECT_EQ(length, size);
-    EXPECT_EQ(buffer.back(), 'x');
-    length = 0;
-    EXPECT_OK(dict_.Get("k", std::span<char>(buffer), &length));
-    EXPECT_EQ(length, size);
+    for (const size_t room : {size_t{0}, size - 1, size}) {
+      ValueInfo info;
+      info.ttl = absl::Seconds(1);
+      const absl::Status status = dict_.Get("k", std::span<char>(buffer.data(), room), &info);
+      EXPECT_EQ(status.code(), room < size ? absl::StatusCode::kOutOfRange : absl::StatusCode::kOk) << status;
+      EXPECT_EQ(info.length, size);
+      EXPECT_EQ(info.type, Type::kPickle);
+      EXPECT_EQ(info.ttl, absl::InfiniteDuration());
+      EXPECT_EQ(info.version, version);
+      EXPECT_EQ(buffer.back(), room < size ? 'x' : value.back());
+    }
     EXPECT_EQ(buffer, value);
   }
-  ASSERT_OK(dict_.Set("empty", ""));
-  size_t length = 7;
-  EXPECT_OK(dict_.Get("empty", std::span<char>(), &length));
-  EXPECT_EQ(length, 0u);
+  ASSERT_OK(dict_.Set("empty", "", {.type = Type::kNone}));
+  ValueInfo info;
+  info.length = 7;
+  EXPECT_OK(dict_.Get("empty", std::span<char>(), &info));
+  EXPECT_EQ(info.length, 0u);
+  EXPECT_EQ(info.type, Type::kNone);
 }
 
 TEST_P(Shapes, VisitShowsTheWholeEntry) {
@@ -233,6 +245,63 @@ TEST_P(Shapes, EverySizeOverEverySize) {
   EXPECT_EQ(Must(dict_.Verify()).blocks, 0u);
 }
 
+TEST_P(Shapes, SetPartsOfEverySizeAndCut) {
+  const uint64_t page = Must(dict_.GetStats()).page_bytes;
+  for (const std::string& key : {std::string("k"), Bytes(203, 3)}) {  // the longer one lies in the block, too
+    for (const uint64_t size : {uint64_t{0}, uint64_t{1}, uint64_t{7}, uint64_t{8}, uint64_t{9}, uint64_t{40},
+                                uint64_t{111}, uint64_t{127}, uint64_t{128}, uint64_t{129}, uint64_t{135},
+                                uint64_t{1000}, page - 203, page - 1, page, page + 1, 3 * page, 5 * page + 17}) {
+      SCOPED_TRACE(std::to_string(key.size()) + " " + std::to_string(size));
+      const std::string value = Bytes(size, size);
+      const std::string_view all = value;
+      std::vector<std::vector<std::string_view>> cuts = {{all}, {"", all, std::string_view(), "", all.substr(size)}};
+      for (const size_t header : {1u, 3u, 7u, 8u, 9u, 13u, 200u}) {
+        if (header > size) continue;
+        cuts.push_back({all.substr(0, header), all.substr(header)});
+        cuts.push_back({all.substr(0, size - header), all.substr(size - header)});
+        cuts.push_back({all.substr(0, header / 2), all.substr(header / 2, header - header / 2), all.substr(header)});
+      }
+      std::mt19937_64 random(size);
+      for (const uint64_t longest : {uint64_t{1}, uint64_t{5}, uint64_t{30}, page / 3, 2 * page}) {
+        if (size / longest > 5000) continue;
+        auto& cut = cuts.emplace_back();
+        for (size_t at = 0; at < size;) {
+          cut.push_back(all.substr(at, random() % longest + 1));
+          at += cut.back().size();
+        }
+      }
+      for (const auto& parts : cuts) {
+        ASSERT_OK(dict_.SetParts(key, parts, {.type = Type::kMsgpack}));
+        ASSERT_EQ(Value(dict_, key), value) << parts.size() << " parts";
+      }
+      EXPECT_EQ(Look(dict_, key)->type, Type::kMsgpack);
+      EXPECT_EQ(dict_.size(), 1u);
+      EXPECT_TRUE(IsSound(dict_));
+    }
+    ASSERT_OK(dict_.SetParts(key, {}));
+    EXPECT_EQ(Value(dict_, key), "") << "no parts";
+    ASSERT_OK(dict_.Erase(key));
+    EXPECT_EQ(Must(dict_.Verify()).blocks, 0u);
+  }
+}
+
+TEST_P(Shapes, SetPartsThatAreTooLongTogether) {
+  const uint64_t arena = Must(dict_.GetStats()).pages * Must(dict_.GetStats()).page_bytes;
+  const std::string part = Bytes(1 << 20, 1);
+  ASSERT_OK(dict_.Set("k", "v"));
+  for (const std::string_view key : {"k", "other"}) {
+    EXPECT_CODE(dict_.SetParts(key, std::vector<std::string_view>{"h", std::string_view(Bytes(arena, 1))}),
+                kInvalidArgument);
+    // More than 2^40 bytes, which no dict can take.
+    EXPECT_CODE(dict_.SetParts(key, std::vector<std::string_view>(1 << 21, part)), kInvalidArgument);
+  }
+  const std::vector<std::string_view> parts = {"h", std::string_view(part).substr(0, 1000)};
+  EXPECT_CODE(dict_.SetParts(std::string(65'536, 'k'), parts), kInvalidArgument);
+  EXPECT_EQ(Value(dict_, "k"), "v");
+  EXPECT_EQ(dict_.size(), 1u);
+  EXPECT_TRUE(IsSound(dict_));
+}
+
 TEST_P(Shapes, KeysOfAnyLengthAndAnyBytes) {
   std::vector<std::string> keys = {
       "", std::string("\0", 1), std::string("a\0b", 3), std::string("a\0c", 3), std::string(3, '\0'), "\xff\xfe"};
@@ -265,6 +334,7 @@ TEST_P(Shapes, KeysOfAnyLengthAndAnyBytes) {
 TEST_P(Shapes, AKeyThatIsTooLongIsRefusedByEveryWrite) {
   const std::string key(65'536, 'k');
   EXPECT_CODE(dict_.Set(key, "v"), kInvalidArgument);
+  EXPECT_CODE(dict_.SetParts(key, std::vector<std::string_view>{"v"}), kInvalidArgument);
   EXPECT_CODE(dict_.Insert(key, "v"), kInvalidArgument);
   EXPECT_CODE(dict_.Replace(key, "v"), kInvalidArgument);
   EXPECT_CODE(dict_.Erase(key), kInvalidArgument);
@@ -456,9 +526,9 @@ TEST_P(Shapes, UpdateCallsOnce) {
 TEST_P(Shapes, KeyInsideTheBuffer) {
   ASSERT_OK(dict_.Set("12345678", "v"));
   char buffer[64] = "12345678";
-  size_t length = 0;
-  EXPECT_OK(dict_.Get(std::string_view(buffer, 8), buffer, &length));
-  EXPECT_EQ(std::string_view(buffer, length), "v");
+  ValueInfo info;
+  EXPECT_OK(dict_.Get(std::string_view(buffer, 8), buffer, &info));
+  EXPECT_EQ(std::string_view(buffer, info.length), "v");
 }
 
 TEST_P(Shapes, Update) {
@@ -636,6 +706,7 @@ TEST_P(Shapes, StatsAddUp) {
   EXPECT_EQ(stats.max_writers, 16u);
   EXPECT_EQ(stats.page_bytes, 16'384u);
   EXPECT_EQ(stats.recoveries, 0u);
+  EXPECT_EQ(stats.segment_bytes, dict_.segment_bytes());
   EXPECT_GE(stats.segment_bytes, stats.slots * GetParam().slot_size + stats.pages * stats.page_bytes);
   uint64_t pages = 0, used = 0, last = ~uint64_t{0};
   for (const Stats::ArenaClass& c : stats.arena) {
@@ -788,11 +859,11 @@ TEST(Dict, CloseEndsTheHandleAndItsCopies) {
   owned->Close();
   for (Dict& closed : {std::ref(*owned), std::ref(dict)}) {
     std::string value;
-    size_t length;
+    ValueInfo info;
     const std::vector<std::string_view> keys = {"k"};
     EXPECT_CODE(closed.Get("k"), kFailedPrecondition);
     EXPECT_CODE(closed.Get("k", &value), kFailedPrecondition);
-    EXPECT_CODE(closed.Get("k", std::span<char>(), &length), kFailedPrecondition);
+    EXPECT_CODE(closed.Get("k", std::span<char>(), &info), kFailedPrecondition);
     EXPECT_CODE(closed.Visit("k", [](const Entry&) {}), kFailedPrecondition);
     EXPECT_CODE(closed.GetMany(keys), kFailedPrecondition);
     EXPECT_CODE(closed.GetMany(keys, [](size_t, const Entry*) {}), kFailedPrecondition);
@@ -800,6 +871,8 @@ TEST(Dict, CloseEndsTheHandleAndItsCopies) {
     EXPECT_CODE(closed.ForEach([](const Entry&) { return true; }), kFailedPrecondition);
     EXPECT_CODE(closed.ForEachOrdered(Direction::kForward, [](const Entry&) { return true; }), kFailedPrecondition);
     EXPECT_CODE(closed.Set("k", "2"), kFailedPrecondition);
+    EXPECT_CODE(closed.SetParts("k", keys), kFailedPrecondition);
+    EXPECT_CODE(closed.SetParts("k", std::vector<std::string_view>(200, "k")), kFailedPrecondition);
     EXPECT_CODE(closed.Insert("n", "2"), kFailedPrecondition);
     EXPECT_CODE(closed.Replace("k", "2"), kFailedPrecondition);
     EXPECT_CODE(closed.Erase("k"), kFailedPrecondition);
@@ -848,6 +921,7 @@ TEST(Dict, ReadOnlyHandlesReadAndRefuseToWrite) {
   EXPECT_TRUE(IsSound(reader));
   EXPECT_OK(reader.GetStats());
   EXPECT_CODE(reader.Set("k", "w"), kFailedPrecondition);
+  EXPECT_CODE(reader.SetParts("k", std::vector<std::string_view>(200, "w")), kFailedPrecondition);
   EXPECT_CODE(reader.Insert("n", "w"), kFailedPrecondition);
   EXPECT_CODE(reader.Erase("k"), kFailedPrecondition);
   EXPECT_CODE(reader.Take("k"), kFailedPrecondition);
@@ -937,6 +1011,14 @@ TEST_P(Expiry, AMissAtExactlyTheDeadline) {
     EXPECT_EQ(Value(dict_, Key(size)), Bytes(size, 1));
     EXPECT_TRUE(Must(dict_.Contains(Key(size))));
     EXPECT_EQ(Look(dict_, Key(size))->ttl, absl::Nanoseconds(1));
+    std::string buffer(size, ' ');
+    for (const size_t room : {size, size / 2}) {
+      ValueInfo info;
+      const absl::Status status = dict_.Get(Key(size), std::span<char>(buffer.data(), room), &info);
+      EXPECT_EQ(status.code(), room < size ? absl::StatusCode::kOutOfRange : absl::StatusCode::kOk);
+      EXPECT_EQ(info.ttl, absl::Nanoseconds(1));
+      EXPECT_EQ(info.length, size);
+    }
   }
   EXPECT_EQ(count(), 5u);
   for (const auto& value : Must(dict_.GetMany(keys))) EXPECT_TRUE(value.has_value());
@@ -947,9 +1029,9 @@ TEST_P(Expiry, AMissAtExactlyTheDeadline) {
     std::string value;
     EXPECT_CODE(dict_.Get(Key(size), &value), kNotFound);
     std::string buffer(50'000, ' ');
-    size_t length;
-    EXPECT_CODE(dict_.Get(Key(size), std::span<char>(buffer), &length), kNotFound);
-    EXPECT_CODE(dict_.Get(Key(size), std::span<char>(), &length), kNotFound);
+    ValueInfo info;
+    EXPECT_CODE(dict_.Get(Key(size), std::span<char>(buffer), &info), kNotFound);
+    EXPECT_CODE(dict_.Get(Key(size), std::span<char>(), &info), kNotFound);
     EXPECT_FALSE(Must(dict_.Contains(Key(size))));
     EXPECT_FALSE(Look(dict_, Key(size)).has_value());
   }
@@ -1030,6 +1112,13 @@ TEST_P(Expiry, TimeToLiveOfEachWrite) {
   EXPECT_EQ(Look(dict_, "k")->ttl, absl::Seconds(5));
   ASSERT_OK(dict_.CompareAndSet("k", Look(dict_, "k")->version, "c", {.ttl = absl::Seconds(2)}));
   EXPECT_EQ(Look(dict_, "k")->ttl, absl::Seconds(2));
+  const std::string body = Bytes(300, 1);
+  ASSERT_OK(dict_.SetParts("k", std::vector<std::string_view>{"head", body}, {.ttl = absl::Seconds(7)}));
+  EXPECT_EQ(Look(dict_, "k")->ttl, absl::Seconds(7));
+  ASSERT_OK(dict_.SetParts("k", std::vector<std::string_view>{"a", "b"}, {.ttl = absl::Seconds(6)}));
+  EXPECT_EQ(Look(dict_, "k")->ttl, absl::Seconds(6));
+  ASSERT_OK(dict_.SetParts("k", std::vector<std::string_view>{"head", body}));
+  EXPECT_EQ(Look(dict_, "k")->ttl, absl::InfiniteDuration());
 
   EXPECT_EQ(Must(dict_.FetchAdd("n", 1, 0, {.ttl = absl::Seconds(9)})), 0);
   EXPECT_EQ(Look(dict_, "n")->ttl, absl::Seconds(9));
@@ -1410,7 +1499,9 @@ TEST(Refusal, WhenTheArenaIsFullNothingIsLost) {
   for (size_t i = 0; i < 5000; ++i) {
     const std::string key = Key(random() % 400);
     const std::string value = Bytes(random() % 3000, i);
-    const absl::Status status = owned->Set(key, value);
+    const std::string_view parts[] = {std::string_view(value).substr(0, 5),
+                                      std::string_view(value).substr(std::min<size_t>(5, value.size()))};
+    const absl::Status status = i % 2 == 0 ? owned->Set(key, value) : owned->SetParts(key, parts);
     if (status.ok()) {
       model[key] = value;
     } else {

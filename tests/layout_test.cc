@@ -61,8 +61,8 @@ TEST(Slots, WhatIsEncodedIsParsed) {
                          std::to_string(value_length));
             const std::string key = Bytes(key_length, 1), value = Bytes(value_length, 2);
             const SlotForm form = SlotForm::Choose(words, key_length, value_length, expiry, order);
-            SlotCopy copy =
-                EncodeSlot(words, form, key, value, 77, expiry, 123'456'789'012'345, order, 987'654'321, 0xfedcba98);
+            SlotCopy copy = EncodeSlot(words, form, key, form.value_in_block ? nullptr : value.data(), value.size(), 77,
+                                       expiry, 123'456'789'012'345, order, 987'654'321, 0xfedcba98);
             ASSERT_TRUE(copy.Parse(words));
             ASSERT_FALSE(copy.Empty());
             ASSERT_EQ(copy.key_length, key_length);

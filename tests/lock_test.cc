@@ -6,10 +6,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
@@ -94,6 +96,7 @@ TEST(Lock, EveryWriteOfAHandleInTheModeWaitsForIt) {
   InChild([&] {
     Dict dict = Must(Dict::Open(owned.name.location(), Locking(kShort)));
     EXPECT_CODE(dict.Set("k", "w"), kDeadlineExceeded);
+    EXPECT_CODE(dict.SetParts("k", std::vector<std::string_view>(200, "w")), kDeadlineExceeded);
     EXPECT_CODE(dict.Insert("n", "w"), kDeadlineExceeded);
     EXPECT_CODE(dict.Replace("k", "w"), kDeadlineExceeded);
     EXPECT_CODE(dict.Erase("k"), kDeadlineExceeded);
@@ -319,6 +322,134 @@ TEST(Lock, ThreadsExcludeEachOther) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(plain, kThreads * kTurns);
   EXPECT_EQ(Value(*owned, "count"), std::to_string(kThreads * kTurns));
+}
+
+// ---- Options::blocking ------------------------------------------------------------------------------------
+
+// A process that stands still (SIGSTOP) and holds the lock.
+struct StoppedHolder {
+  explicit StoppedHolder(OwnedDict& owned)
+      : child([&] {
+          {
+            auto guard = owned->Lock();
+            EXPECT_OK(guard);
+            EXPECT_OK(owned->Set("holder", "h"));
+            words[0] = 1;
+            EXPECT_TRUE(Await([&] { return words[0] == 2; }));
+          }
+          words[0] = 3;
+        }) {
+    EXPECT_TRUE(Await([&] { return words[0] == 1; }));
+    child.Stop();
+  }
+  // Goes on, and ends.
+  void Continue() {
+    words[0] = 2;
+    child.Continue();
+  }
+  SharedWords words;
+  Child child;
+};
+
+Dict WithBlocking(const OwnedDict& owned, Blocking& blocking, absl::Duration wait_limit = absl::InfiniteDuration()) {
+  Options options = Locking(wait_limit);
+  options.blocking = &blocking;
+  return Must(Dict::Open(owned.name.location(), options));
+}
+
+TEST(Blocking, GivesUpEveryWaitForAStoppedHolder) {
+  OwnedDict owned(SmallOptions());
+  ASSERT_OK(owned->Set("k", "v"));
+  StoppedHolder holder(owned);
+  test::CountedBlocking blocking(3);
+  Dict dict = WithBlocking(owned, blocking);
+  const auto gives_up = [&](const auto& result) {
+    EXPECT_CODE(result, kCancelled);
+    EXPECT_EQ(blocking.Sleeps(), 3);
+  };
+  const std::string_view key = "k";
+  gives_up(dict.Set("k", "w"));
+  gives_up(dict.Set("k", std::string(500, 'w')));
+  gives_up(dict.SetParts("k", std::vector<std::string_view>(500, "w")));
+  gives_up(dict.SetMany(std::vector<std::pair<std::string_view, std::string_view>>{{"k", "w"}, {"n", "w"}}));
+  gives_up(dict.Insert("n", "w"));
+  gives_up(dict.Replace("k", "w"));
+  gives_up(dict.Erase("k"));
+  gives_up(dict.EraseMany({&key, 1}));
+  gives_up(dict.Take("k"));
+  gives_up(dict.CompareAndSet("k", Version{}, "w"));
+  gives_up(dict.CompareAndErase("k", Version{}));
+  gives_up(dict.FetchAdd("n", 1, 1));
+  gives_up(dict.Update("k", [](const Entry*) { return std::optional<std::string>("w"); }));
+  gives_up(dict.Touch("k", absl::Hours(1)));
+  gives_up(dict.Clear());
+  gives_up(dict.Sweep());
+  gives_up(dict.Lock());
+  EXPECT_EQ(Value(dict, "k"), "v");
+  EXPECT_EQ(dict.size(), 2u);
+  EXPECT_EQ(blocking.Sleeps(), 0) << "reads wait for nobody";
+  holder.Continue();
+  holder.child.Wait();
+  EXPECT_OK(dict.Set("k", "w"));
+  EXPECT_TRUE(IsFree(owned));
+  EXPECT_EQ(blocking.Sleeps(), 0) << "nothing is in the way";
+  EXPECT_EQ(Value(dict, "holder"), "h");
+  EXPECT_TRUE(IsSound(*owned));
+}
+
+TEST(Blocking, EndsWithTheWait) {
+  OwnedDict owned(SmallOptions());
+  StoppedHolder holder(owned);
+  // Sleeps itself, or not at all.
+  class Goes : public Blocking {
+   public:
+    explicit Goes(StoppedHolder& holder) : holder_(holder) {}
+    bool Sleep(absl::FunctionRef<void()> sleep) override {
+      if (++sleeps == 5) holder_.Continue();
+      if (sleeps % 2 == 0) sleep();
+      return true;
+    }
+    int sleeps = 0;
+
+   private:
+    StoppedHolder& holder_;
+  } blocking(holder);
+  Dict dict = WithBlocking(owned, blocking);
+  EXPECT_OK(dict.Set("k", "v"));
+  EXPECT_GE(blocking.sleeps, 5);
+  holder.child.Wait();
+  EXPECT_EQ(Value(*owned, "k"), "v");
+  EXPECT_EQ(holder.words[0], 3u);
+  EXPECT_TRUE(IsSound(*owned));
+}
+
+TEST(Blocking, TheWaitLimitHolds) {
+  OwnedDict owned(SmallOptions());
+  StoppedHolder holder(owned);
+  test::CountedBlocking blocking;
+  Dict dict = WithBlocking(owned, blocking, kShort);
+  EXPECT_CODE(dict.Set("k", "v"), kDeadlineExceeded);
+  EXPECT_GE(blocking.Sleeps(), 1);
+  holder.child.Kill();
+  EXPECT_OK(dict.Set("k", "v"));
+  EXPECT_EQ(blocking.Sleeps(), 0) << "the dead are not waited for";
+  EXPECT_TRUE(IsSound(*owned));
+}
+
+TEST(Blocking, IsOfTheHandle) {
+  OwnedDict owned(SmallOptions());
+  StoppedHolder holder(owned);
+  test::CountedBlocking first_gives_up(1), second_gives_up(2);
+  Dict first = WithBlocking(owned, first_gives_up), second = WithBlocking(owned, second_gives_up);
+  Dict without = Must(Dict::Open(owned.name.location(), Locking(kShort)));
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_CODE(first.Set("k", "v"), kCancelled);
+    EXPECT_CODE(second.Lock(), kCancelled);
+    EXPECT_CODE(without.Set("k", "v"), kDeadlineExceeded);
+    std::thread([&] { EXPECT_CODE(first.Set("k", "v"), kCancelled); }).join();
+    EXPECT_EQ(first_gives_up.Sleeps(), 2);
+    EXPECT_EQ(second_gives_up.Sleeps(), 2);
+  }
 }
 
 }  // namespace

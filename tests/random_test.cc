@@ -122,7 +122,14 @@ class Run {
         Compare(key);
         break;
       case Call::kSet:
-        Store(dict_.Set(key, value, options), key, value, options);
+        if (step.seed % 3 == 0) {  // in parts: what is of the key's length, and the rest
+          const size_t cut = std::min(key.size(), value.size());
+          const std::string_view parts[] = {std::string_view(value).substr(0, cut),
+                                            std::string_view(value).substr(cut)};
+          Store(dict_.SetParts(key, parts, options), key, value, options);
+        } else {
+          Store(dict_.Set(key, value, options), key, value, options);
+        }
         break;
       case Call::kInsert:
         if (now != nullptr) {
@@ -359,6 +366,22 @@ class Run {
       if (now != nullptr) CompareEntry(entry, *now);
     });
     Expect(status, now == nullptr ? absl::StatusCode::kNotFound : absl::StatusCode::kOk);
+    // Into a buffer, too, which is too small for every other value.
+    const bool small = now != nullptr && now->value.size() % 2 != 0;
+    std::string buffer(now == nullptr ? 0 : now->value.size() - (small ? 1 : 0), ' ');
+    ValueInfo info;
+    Expect(dict_.Get(key, std::span<char>(buffer), &info), now == nullptr ? absl::StatusCode::kNotFound
+                                                           : small        ? absl::StatusCode::kOutOfRange
+                                                                          : absl::StatusCode::kOk);
+    if (now == nullptr) return;
+    if (info.length != now->value.size()) Wrong("another length than the model's");
+    CompareEntry({.key = key,
+                  .value = small ? now->value : buffer,
+                  .type = info.type,
+                  .ttl = info.ttl,
+                  .version = info.version,
+                  .order = shape_.options.ordered ? uint64_t{1} : 0},
+                 *now);
   }
 
   void Iterate() {

@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -162,6 +163,22 @@ class ManualClock : public Clock {
 
  private:
   std::atomic<int64_t> now_;
+};
+
+// Counts the sleeps of waits; gives up at the one with this number (from 1), counted since Sleeps was called.
+class CountedBlocking : public Blocking {
+ public:
+  explicit CountedBlocking(int64_t give_up_at = std::numeric_limits<int64_t>::max()) : give_up_at_(give_up_at) {}
+  bool Sleep(absl::FunctionRef<void()> sleep) override {
+    if (++sleeps_ >= give_up_at_) return false;
+    sleep();
+    return true;
+  }
+  int64_t Sleeps() { return sleeps_.exchange(0); }
+
+ private:
+  const int64_t give_up_at_;
+  std::atomic<int64_t> sleeps_{0};
 };
 
 inline void SleepMicroseconds(int64_t microseconds) {

@@ -30,8 +30,8 @@ class Segdict {
   ~Segdict() { close(descriptor_); }
 
   bool Get(std::string_view key, char* value) {
-    size_t length = 0;
-    return Done(dict_.Get(key, std::span(value, Shape::kValue), &length));
+    ValueInfo info;
+    return Done(dict_.Get(key, std::span(value, Shape::kValue), &info));
   }
   bool Set(std::string_view key, std::string_view value) { return Done(dict_.Set(key, value)); }
   bool Erase(std::string_view key) { return Done(dict_.Erase(key)); }

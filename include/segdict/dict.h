@@ -20,7 +20,8 @@
 //                changed. ABORTED: the entry changed too often under this call; try again. UNAVAILABLE: the
 //                application closed the library's descriptor. Writes also: RESOURCE_EXHAUSTED: full, or no writer
 //                record is free; DEADLINE_EXCEEDED: waited longer than wait_limit for a stopped writer;
-//                INVALID_ARGUMENT: key or value too long. In each case nothing was changed.
+//                CANCELLED: Options::blocking gave the wait up; INVALID_ARGUMENT: key or value too long. In each case
+//                nothing was changed.
 //   Cost         At 75 % load a lookup reads 1.03 groups (16 bytes) and 1.01 slots (a cache line) on average if it
 //                hits, 1.08 groups if it misses, and makes no system call. An overwrite of an entry in its slot makes
 //                two atomic read-modify-writes and no system call.
@@ -89,9 +90,10 @@ class Dict {
   // NOT_FOUND (without message) if the key is not there or has expired.
   absl::Status Get(std::string_view key, std::string* value) const;
   absl::StatusOr<std::string> Get(std::string_view key) const;
-  // Into the caller's buffer. `length` gets the value's length; OUT_OF_RANGE if the buffer is too small for it. Unless
-  // OK is returned, what the buffer then holds is unspecified.
-  absl::Status Get(std::string_view key, std::span<char> buffer, size_t* length) const;
+  // Into the caller's buffer; OUT_OF_RANGE if that is too small for the value. In both cases all of `info` is set, from
+  // one state of the entry; in others it is left alone. Unless OK is returned, what the buffer then holds is
+  // unspecified.
+  absl::Status Get(std::string_view key, std::span<char> buffer, ValueInfo* info) const;
   // Calls visit once with a private copy of the entry. No lock is held: visit may use the dict.
   absl::Status Visit(std::string_view key, absl::FunctionRef<void(const Entry&)> visit) const;
   // One call of visit for each key, in order; null for a key that is not there. Faster than single lookups: the memory
@@ -113,10 +115,19 @@ class Dict {
   uint64_t size() const;
   // Entries promised at creation.
   uint64_t capacity() const;
+  // Bytes for keys and values promised at creation.
+  uint64_t value_bytes() const;
+  // Bytes of the whole segment.
+  uint64_t segment_bytes() const;
+  // Whether entries keep the order of insertion.
+  bool ordered() const;
 
   // ---- Writing --------------------------------------------------------------------------------------------
 
   absl::Status Set(std::string_view key, std::string_view value, const WriteOptions& options = {});
+  // The value is the parts, one after the other: a header before a long body, say, which is copied once.
+  absl::Status SetParts(std::string_view key, std::span<const std::string_view> parts,
+                        const WriteOptions& options = {});
   // Each pair by itself, in order; stops at the first error, of which `done` (if given) tells how many were set before.
   absl::Status SetMany(std::span<const std::pair<std::string_view, std::string_view>> pairs,
                        const WriteOptions& options = {}, size_t* done = nullptr);
@@ -148,6 +159,9 @@ class Dict {
                       const std::optional<WriteOptions>& options = std::nullopt);
   // Gives the entry another time to live, from now. NOT_FOUND if the key is not there.
   absl::Status Touch(std::string_view key, absl::Duration ttl);
+  // Puts the entry behind all others, as if it were new, without it ever being gone; for ForEachOrdered it is erased
+  // and inserted again. NOT_FOUND if the key is not there; FAILED_PRECONDITION if the dict is not ordered.
+  absl::Status MoveToEnd(std::string_view key);
   // Erases everything that is there when it comes by; entries one by one, not as a whole.
   absl::Status Clear();
   // Reclaims expired entries among the next `budget` slots (all, by default); returns how many. Writers also reclaim as

@@ -4,11 +4,13 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "segdict/clock.h"
 
@@ -32,6 +34,17 @@ enum class Type : uint8_t {
 enum class LockMode {
   kPerSlot,      // writers of different keys do not wait for each other
   kGlobalMutex,  // every write through this handle is serialized with those of all other such handles
+};
+
+// How a thread sleeps while its call waits for another writer; for runtimes that must know: to release an interpreter's
+// lock, to look for signals.
+class Blocking {
+ public:
+  virtual ~Blocking() = default;
+  // Called for each sleep, of 1 ms at the most, instead of sleeping; calls `sleep` once, or not at all. False: gives
+  // the wait up; the call returns CANCELLED and has changed nothing. The calling thread may hold locks of the dict:
+  // Sleep must not use the dict, and must not throw. Thread-safe.
+  virtual bool Sleep(absl::FunctionRef<void()> sleep) = 0;
 };
 
 struct Options {
@@ -58,6 +71,8 @@ struct Options {
   // How long a call may wait for another writer before it returns DEADLINE_EXCEEDED. A dead writer is never waited for;
   // a stopped one is.
   absl::Duration wait_limit = absl::InfiniteDuration();
+  // How such a wait sleeps; null: the thread just sleeps. Not owned; must outlive the handle.
+  Blocking* blocking = nullptr;
   std::vector<uid_t> trusted_owners = {};  // users, besides this process's and root, whose segments are opened
   bool huge_pages = false;                 // ask for huge pages; Stats says what was obtained
   bool prefault = false;                   // map all pages when opening instead of at first use
@@ -70,6 +85,7 @@ struct Options {
 struct WriteOptions {
   Type type = Type::kBytes;
   absl::Duration ttl = absl::InfiniteDuration();  // zero or less: expired at once
+  bool keep_ttl = false;  // an entry that is there keeps the time that it has; `ttl` is for others
 };
 
 // An opaque token for one state of one entry: equal tokens, unchanged entry. It may also change without a new value
@@ -78,6 +94,14 @@ struct Version {
   uint64_t slot = ~uint64_t{0};
   uint64_t seq = 0;
   bool operator==(const Version&) const = default;
+};
+
+// What a lookup tells about a value besides its bytes.
+struct ValueInfo {
+  size_t length = 0;
+  Type type = Type::kBytes;
+  absl::Duration ttl = absl::InfiniteDuration();  // remaining
+  Version version;
 };
 
 // One entry, in private memory of the call that shows it; valid until that call returns.

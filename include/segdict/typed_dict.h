@@ -34,9 +34,9 @@ class TypedDict {
   // NOT_FOUND if the key is not there; FAILED_PRECONDITION if what is there has another size than V.
   absl::StatusOr<V> Get(const K& key) const {
     V value;
-    size_t length = 0;
-    absl::Status status = dict_.Get(Bytes(key), {reinterpret_cast<char*>(&value), sizeof(V)}, &length);
-    if (absl::IsOutOfRange(status) || (status.ok() && length != sizeof(V))) return WrongSize();
+    ValueInfo info;
+    absl::Status status = dict_.Get(Bytes(key), {reinterpret_cast<char*>(&value), sizeof(V)}, &info);
+    if (absl::IsOutOfRange(status) || (status.ok() && info.length != sizeof(V))) return WrongSize();
     if (!status.ok()) return status;
     return value;
   }

@@ -34,6 +34,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "src/layout/regions.h"
+#include "src/sync/sleep.h"
 #include "src/sync/writer.h"
 
 namespace segdict::internal {
@@ -76,7 +77,8 @@ class Arena {
   // ---- Taking and giving back -----------------------------------------------------------------------------
 
   // Takes a block (or chain) of at least `bytes` bytes for w's journal: state RECORD(w). RESOURCE_EXHAUSTED if there is
-  // none even after reclaiming. REQUIRES: w holds no lock, its op is idle, and no block is in flight.
+  // none even after reclaiming; CANCELLED if a sleep was given up. REQUIRES: w holds no lock, its op is idle, and no
+  // block is in flight.
   absl::Status Allocate(Writer& w, uint64_t bytes, Relocate relocate, uint64_t* granule) {
     if (bytes > granules_ * kGranule) return Exhausted(bytes);
     const uint32_t size_class = classes_.ClassFor(bytes);
@@ -84,7 +86,12 @@ class Arena {
     const uint64_t turns = PagesFor(bytes) + 64;
     for (uint64_t turn = 0; turn < turns; ++turn) {
       if (TryAllocate(w, size_class, bytes, granule)) return absl::OkStatus();
-      if (!Reclaim(w, size_class, relocate)) break;
+      const Reclaimed reclaimed = Reclaim(w, size_class, relocate);
+      if (reclaimed == Reclaimed::kNone) break;
+      if (reclaimed == Reclaimed::kSoon) {
+        absl::Status status = Sleep<Mem>(w, w.record->waiters, Mem::Load(w.record->waiters), 100'000);
+        if (!status.ok()) return status;
+      }
     }
     return Exhausted(bytes);
   }
@@ -96,27 +103,71 @@ class Arena {
            Search(w, size_class, BlockState::kRecord, w.index, Effort::kThorough, granule);
   }
 
-  // Writes `first` and then `second` into the block. REQUIRES: taken by w, with room for both.
-  void Fill(uint64_t granule, std::string_view first, std::string_view second) {
-    // The two parts meet inside a word in general: the seam's copies are by whole words, so both go through one buffer
-    // there.
-    const uint64_t length = first.size() + second.size();
-    uint64_t filled = 0;
-    if (!first.empty()) {
-      const uint64_t whole = first.size() / 8 * 8;
-      FillFrom(granule, length, 0, first.data(), whole);
-      char joint[8] = {};
-      const uint64_t rest = first.size() - whole;
-      const uint64_t more = std::min<uint64_t>(8 - rest, second.size());
-      if (rest > 0) {
-        std::memcpy(joint, first.data() + whole, rest);
-        if (more > 0) std::memcpy(joint + rest, second.data(), more);
-        FillFrom(granule, length, whole, joint, rest + more);
-        filled = more;
+  // Writes `bytes`, all that the block holds. REQUIRES: taken by the caller, with room for them.
+  void Fill(uint64_t granule, std::string_view bytes) {
+    ForEachPart(granule, bytes.size(), 0, bytes.size(),
+                [&](char* part, uint64_t done, uint64_t size) { Mem::CopyIn(part, bytes.data() + done, size); });
+  }
+
+  // The same for a block of `length` bytes, piece by piece.
+  class Filler {
+   public:
+    Filler(const Arena& arena, uint64_t granule, uint64_t length)
+        : arena_(arena),
+          granule_(granule),
+          left_(length),
+          to_(arena.regions_.granule(granule)),
+          room_(std::min<uint64_t>(length, arena.page_size_)) {}
+
+    // REQUIRES: all pieces together have `length` bytes at the most.
+    void Add(std::string_view piece) {
+      // Pieces meet inside a word in general, and the copies are by whole words: what is left over of one waits for the
+      // next, but not that of the last.
+      if (held_ > 0) {
+        const uint64_t more = std::min<uint64_t>(8 - held_, piece.size());
+        joint_ |= LoadBytes(piece.data(), more) << 8 * held_;
+        held_ += more;
+        piece.remove_prefix(more);
+        if (held_ < std::min<uint64_t>(8, left_)) return;
+        Write(reinterpret_cast<const char*>(&joint_), held_);
+        held_ = 0;
+      }
+      if (piece.size() < left_) held_ = piece.size() % 8;
+      Write(piece.data(), piece.size() - held_);
+      joint_ = LoadBytes(piece.data() + piece.size() - held_, held_);
+    }
+
+   private:
+    void Write(const char* bytes, uint64_t n) {
+      left_ -= n;
+      while (n > 0) {
+        if (room_ == 0 && !GoToNextPage()) return;
+        const uint64_t size = std::min(n, room_);
+        Mem::CopyIn(to_, bytes, size);
+        to_ += size;
+        room_ -= size;
+        bytes += size;
+        n -= size;
       }
     }
-    FillFrom(granule, length, first.size() + filled, second.data() + filled, second.size() - filled);
-  }
+    // False: a link is damaged; the rest is written nowhere.
+    bool GoToNextPage() {
+      const uint64_t next = arena_.NextPage(granule_ / arena_.per_page_);
+      if (next >= arena_.pages_) return false;
+      granule_ = next * arena_.per_page_;
+      to_ = arena_.regions_.granule(granule_);
+      room_ = arena_.page_size_;
+      return true;
+    }
+
+    const Arena& arena_;
+    uint64_t granule_;  // of the block, or of its page under way
+    uint64_t left_;     // bytes not written yet
+    char* to_;
+    uint64_t room_;       // bytes behind to_, in its page
+    uint64_t joint_ = 0;  // bytes between two pieces, not written yet
+    uint64_t held_ = 0;   // how many
+  };
 
   // The word of the block at `granule`. REQUIRES: granule < granules().
   uint64_t LoadWord(uint64_t granule) const { return Mem::Load(regions_.block_word(granule)); }
@@ -264,11 +315,6 @@ class Arena {
   bool IsAssigned(uint64_t page, uint32_t size_class) const {
     const PageWord word = PageWord::Decode(Mem::Load(regions_.page_word(page)));
     return (word.state == PageState::kAssigned || word.state == PageState::kRetiring) && word.size_class == size_class;
-  }
-
-  void FillFrom(uint64_t granule, uint64_t length, uint64_t from, const char* bytes, uint64_t n) {
-    ForEachPart(granule, length, from, n,
-                [&](char* part, uint64_t done, uint64_t size) { Mem::CopyIn(part, bytes + done, size); });
   }
 
   bool TryAllocate(Writer& w, uint32_t size_class, uint64_t bytes, uint64_t* granule) {
@@ -458,9 +504,14 @@ class Arena {
     return retired;
   }
 
-  // Gets a page into the pool. True if it did, or if somebody else changed something meanwhile and another try is worth
-  // it.
-  bool Reclaim(Writer& w, uint32_t wanted, Relocate relocate) {
+  enum class Reclaimed {
+    kPage,  // there is one in the pool
+    kSoon,  // others are at work on a page: another try, in a moment, is worth it
+    kNone,
+  };
+
+  // Gets a page into the pool.
+  Reclaimed Reclaim(Writer& w, uint32_t wanted, Relocate relocate) {
     struct Candidate {
       uint64_t page;
       uint32_t size_class, used;
@@ -470,7 +521,7 @@ class Arena {
     bool others_at_work = false;  // on a page that may come free in a moment
     for (uint64_t p = 0; p < pages_; ++p) {
       const PageWord page = PageWord::Decode(Mem::Load(regions_.page_word(p)));
-      if (page.state == PageState::kPool) return true;
+      if (page.state == PageState::kPool) return Reclaimed::kPage;
       others_at_work = others_at_work || page.state != PageState::kAssigned;
       if (page.state != PageState::kAssigned || page.size_class >= classes_.count()) continue;
       const uint32_t per_page = classes_.per_page(page.size_class);
@@ -479,7 +530,7 @@ class Arena {
         const BlockWord block = BlockWord::Decode(Mem::Load(regions_.block_word(Granule(p, page.size_class, b))));
         free += block.state == BlockState::kFree ? 1 : 0;
       }
-      if (free == per_page && page.size_class != wanted && RetirePage(w, p, relocate)) return true;
+      if (free == per_page && page.size_class != wanted && RetirePage(w, p, relocate)) return Reclaimed::kPage;
       free_in_class[page.size_class] += free;
       if (page.size_class != wanted) candidates.push_back({p, page.size_class, per_page - free});
     }
@@ -490,10 +541,9 @@ class Arena {
     for (const Candidate& c : candidates) {
       const uint32_t per_page = classes_.per_page(c.size_class);
       if (free_in_class[c.size_class] - (per_page - c.used) < c.used) continue;
-      if (RetirePage(w, c.page, relocate)) return true;
+      if (RetirePage(w, c.page, relocate)) return Reclaimed::kPage;
     }
-    if (others_at_work) Mem::FutexWait(w.record->waiters, Mem::Load(w.record->waiters), 100'000);
-    return others_at_work;
+    return others_at_work ? Reclaimed::kSoon : Reclaimed::kNone;
   }
 
   Regions regions_;

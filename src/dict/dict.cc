@@ -1,6 +1,7 @@
 // The public class over its handle: argument checks, private copies into the shapes that the API gives, decisions.
 #include "segdict/dict.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -26,6 +27,10 @@ inline absl::Status Missing() {
 absl::Status Changed() { return absl::AbortedError("the entry has changed, or was moved; look again"); }
 
 absl::Status Closed() { return absl::FailedPreconditionError("this dict was closed"); }
+
+absl::Status NotOrdered() {
+  return absl::FailedPreconditionError("this dict does not keep the order of insertion; make it with Options::ordered");
+}
 
 Entry ToEntry(const DictHandle& handle, std::string_view key, const Current& current) {
   return {.key = key,
@@ -54,17 +59,31 @@ absl::StatusOr<int64_t> ToInt64(const Current& now) {
   return number;
 }
 
+// `store` for an entry that is or is not there: with the expiry that it has, or a new one.
+Decision WithExpiry(Decision store, const Current& now, const WriteOptions& options) {
+  if (options.keep_ttl && now.live) {
+    store.expiry = now.expiry;
+    store.if_live = true;
+  }
+  return store;
+}
+
 // Set, for any entry and value.
 [[gnu::noinline]] absl::Status SetUnusual(DictHandle& handle, std::string_view key, uint64_t hash,
                                           std::string_view value, const WriteOptions& options) {
   return handle.Write([&](Writer& w) {
-    return handle.table().Set(w, key, hash, value, static_cast<uint8_t>(options.type), handle.ExpiryOf(options.ttl));
+    const auto type = static_cast<uint8_t>(options.type);
+    const int64_t expiry = handle.ExpiryOf(options.ttl);
+    if (!options.keep_ttl) return handle.table().Set(w, key, hash, value, type, expiry);
+    return handle.table().Mutate(w, key, hash, false, false, [&](const Current& now) {
+      return WithExpiry(Decision::Store(value, type, expiry), now, options);
+    });
   });
 }
 
 // Get into a buffer, for any entry.
 [[gnu::noinline]] absl::Status GetUnusual(const DictHandle& handle, std::string_view key, uint64_t hash,
-                                          std::span<char> buffer, size_t* length) {
+                                          std::span<char> buffer, ValueInfo* info) {
   const auto& table = handle.table();
   internal::Table<internal::RealMemory>::Lookup lookup;
   const internal::Read read = table.LookUp(key, table.context().Locate(hash), &lookup, [&](uint64_t bytes) -> char* {
@@ -72,12 +91,22 @@ absl::StatusOr<int64_t> ToInt64(const Current& now) {
   });
   if (read == internal::Read::kMissing || (read == internal::Read::kFound && lookup.expired)) return Missing();
   if (read != internal::Read::kFound || !lookup.copied) return table.Failed(read);
-  *length = static_cast<size_t>(lookup.found.copy.value_length);
-  if (*length > buffer.size()) {
-    return absl::OutOfRangeError(absl::StrCat("the value has ", *length, " bytes, the buffer ", buffer.size()));
+  const internal::SlotCopy& copy = lookup.found.copy;
+  *info = {.length = static_cast<size_t>(copy.value_length),
+           .type = static_cast<Type>(copy.Type()),
+           .ttl = handle.TtlOf(copy.Expiry()),
+           .version = {lookup.found.slot, internal::owned::Version(lookup.found.seq)}};
+  if (info->length > buffer.size()) {
+    return absl::OutOfRangeError(absl::StrCat("the value has ", info->length, " bytes, the buffer ", buffer.size()));
   }
-  if (!lookup.found.copy.ValueInBlock()) lookup.found.copy.CopyInlineValue(buffer.data());
+  if (!copy.ValueInBlock()) copy.CopyInlineValue(buffer.data());
   return absl::OkStatus();
+}
+
+// Get into a buffer where the key lies, which the value would overwrite.
+[[gnu::noinline]] absl::Status GetOverKey(const Dict& dict, std::string_view key, std::span<char> buffer,
+                                          ValueInfo* info) {
+  return dict.Get(std::string(key), buffer, info);
 }
 
 }  // namespace
@@ -163,26 +192,25 @@ absl::StatusOr<std::string> Dict::Get(std::string_view key) const {
   return value;
 }
 
-absl::Status Dict::Get(std::string_view key, std::span<char> buffer, size_t* length) const {
+absl::Status Dict::Get(std::string_view key, std::span<char> buffer, ValueInfo* info) const {
   if (handle_->closed()) [[unlikely]]
     return Closed();
   if (key.data() < buffer.data() + buffer.size() && buffer.data() < key.data() + key.size()) [[unlikely]] {
-    return Get(std::string(key), buffer, length);  // the value would overwrite the key
+    return GetOverKey(*this, key, buffer, info);
   }
   const auto& table = handle_->table();
   const uint64_t hash = table.context().HashOf(key);
   const internal::Probe probe = table.context().Locate(hash);
   table.Prefetch(probe);
   internal::Table<internal::RealMemory>::Sighting at;
-  size_t found = 0;
-  const internal::Read read = table.reader().ReadUsual(key, probe, &at, [&](size_t bytes) {
-    found = bytes;
-    return bytes <= buffer.size() ? buffer.data() : nullptr;
-  });
+  const internal::Read read = table.reader().ReadUsual(
+      key, probe, &at, [&](size_t bytes) { return bytes <= buffer.size() ? buffer.data() : nullptr; });
   if (read == internal::Read::kMissing) return Missing();
   if (read != internal::Read::kFound) [[unlikely]]
-    return GetUnusual(*handle_, key, hash, buffer, length);
-  *length = found;
+    return GetUnusual(*handle_, key, hash, buffer, info);
+  *info = {.length = internal::meta::PlainValueLength(at.meta),
+           .type = static_cast<Type>(internal::meta::TypeOf(at.meta)),
+           .version = {at.slot, internal::owned::Version(at.seq)}};
   return absl::OkStatus();
 }
 
@@ -214,8 +242,8 @@ absl::StatusOr<std::vector<std::optional<std::string>>> Dict::GetMany(std::span<
 
 absl::StatusOr<bool> Dict::Contains(std::string_view key) const {
   char value[internal::kMaxSlotSize];  // all that is inline fits; of a longer one nothing is copied
-  size_t length;
-  absl::Status status = Get(key, value, &length);
+  ValueInfo info;
+  absl::Status status = Get(key, value, &info);
   if (status.ok() || absl::IsOutOfRange(status)) return true;
   if (absl::IsNotFound(status)) return false;
   return status;
@@ -228,16 +256,16 @@ absl::Status Dict::ForEach(absl::FunctionRef<bool(const Entry&)> visit) const {
 
 absl::Status Dict::ForEachOrdered(Direction direction, absl::FunctionRef<bool(const Entry&)> visit) const {
   if (handle_->closed()) return Closed();
-  if (!handle_->table().context().ordered) {
-    return absl::FailedPreconditionError(
-        "this dict does not keep the order of insertion; make it with Options::ordered");
-  }
+  if (!handle_->table().context().ordered) return NotOrdered();
   return handle_->table().ForEachOrdered(direction,
                                          [&](const auto& snapshot) { return visit(ToEntry(*handle_, snapshot)); });
 }
 
 uint64_t Dict::size() const { return handle_->table().Size(); }
 uint64_t Dict::capacity() const { return handle_->segment().fixed().capacity; }
+uint64_t Dict::value_bytes() const { return handle_->segment().fixed().value_bytes; }
+uint64_t Dict::segment_bytes() const { return handle_->segment().geometry().size; }
+bool Dict::ordered() const { return handle_->table().context().ordered; }
 
 // ---- Writing ----------------------------------------------------------------------------------------------
 
@@ -255,6 +283,25 @@ absl::Status Dict::Set(std::string_view key, std::string_view value, const Write
       return absl::OkStatus();
   }
   return SetUnusual(*handle_, key, hash, value, options);
+}
+
+absl::Status Dict::SetParts(std::string_view key, std::span<const std::string_view> parts,
+                            const WriteOptions& options) {
+  uint64_t length = 0;
+  for (const std::string_view part : parts) length = std::min(length + part.size(), internal::kMaxValueLength + 1);
+  if (char value[internal::kMaxSlotSize]; length <= sizeof(value)) {
+    size_t joined = 0;
+    for (const std::string_view part : parts) joined += part.copy(value + joined, part.size());
+    return Set(key, {value, joined}, options);
+  }
+  const internal::ValueInParts value{parts, length};
+  const uint64_t hash = handle_->table().Prepare(key);
+  return handle_->Write([&](Writer& w) {
+    const int64_t expiry = handle_->ExpiryOf(options.ttl);
+    return handle_->table().Mutate(w, key, hash, false, !options.keep_ttl, [&](const Current& now) {
+      return WithExpiry(Decision::Store(value, static_cast<uint8_t>(options.type), expiry), now, options);
+    });
+  });
 }
 
 absl::Status Dict::SetMany(std::span<const std::pair<std::string_view, std::string_view>> pairs,
@@ -285,9 +332,9 @@ absl::Status Dict::Replace(std::string_view key, std::string_view value, const W
   const uint64_t hash = handle_->table().Prepare(key);
   return handle_->Write([&](Writer& w) {
     const int64_t expiry = handle_->ExpiryOf(options.ttl);
-    return handle_->table().Mutate(w, key, hash, false, true, [&](const Current& now) {
+    return handle_->table().Mutate(w, key, hash, false, !options.keep_ttl, [&](const Current& now) {
       if (!now.live) return Decision::Return(Missing());
-      Decision d = Decision::Store(value, static_cast<uint8_t>(options.type), expiry);
+      Decision d = WithExpiry(Decision::Store(value, static_cast<uint8_t>(options.type), expiry), now, options);
       d.if_live = true;
       return d;
     });
@@ -336,11 +383,11 @@ absl::StatusOr<Version> Dict::CompareAndSet(std::string_view key, const Version&
   absl::Status status = handle_->Write([&](Writer& w) {
     const int64_t expiry = handle_->ExpiryOf(options.ttl);
     return handle_->table().Mutate(
-        w, key, hash, false, true,
+        w, key, hash, false, !options.keep_ttl,
         [&](const Current& now) {
           if (!now.live) return Decision::Return(Missing());
           if (now.version != expected) return Decision::Return(Changed());
-          Decision d = Decision::Store(value, static_cast<uint8_t>(options.type), expiry);
+          Decision d = WithExpiry(Decision::Store(value, static_cast<uint8_t>(options.type), expiry), now, options);
           d.if_live = true;
           return d;
         },
@@ -417,7 +464,7 @@ absl::Status Dict::Update(std::string_view key, absl::FunctionRef<std::optional<
       int64_t expiry = now.live ? now.expiry : internal::kNever;
       if (options.has_value()) {
         type = static_cast<uint8_t>(options->type);
-        expiry = handle_->ExpiryOf(options->ttl);
+        if (!now.live || !options->keep_ttl) expiry = handle_->ExpiryOf(options->ttl);
       }
       Decision d = Decision::Store(*made, type, expiry);
       d.if_live = now.live;
@@ -435,6 +482,21 @@ absl::Status Dict::Touch(std::string_view key, absl::Duration ttl) {
       Decision d = Decision::Store(now.value, now.type, expiry);
       d.if_live = true;
       d.keep_value = true;
+      return d;
+    });
+  });
+}
+
+absl::Status Dict::MoveToEnd(std::string_view key) {
+  if (!handle_->table().context().ordered) return NotOrdered();
+  const uint64_t hash = handle_->table().Prepare(key);
+  return handle_->Write([&](Writer& w) {
+    return handle_->table().Mutate(w, key, hash, true, false, [&](const Current& now) {
+      if (!now.live) return Decision::Return(Missing());
+      Decision d = Decision::Store(now.value, now.type, now.expiry);
+      d.if_live = true;
+      d.keep_value = true;
+      d.to_end = true;
       return d;
     });
   });

@@ -123,7 +123,12 @@ absl::StatusOr<std::shared_ptr<DictHandle>> DictHandle::Make(std::unique_ptr<Seg
                                                        fixed.ordered != 0, handle->liveness_.get(), handle->clock_);
   DictHandle* const self = handle.get();
   handle->pool_ = std::make_unique<WriterPool>(
-      [self] { return ClaimWriter(self->table_->mutable_context(), self->table_->recovery(), 0); },
+      [self, blocking = options.blocking] {
+        absl::StatusOr<std::unique_ptr<Writer>> writer =
+            ClaimWriter(self->table_->mutable_context(), self->table_->recovery(), 0);
+        if (writer.ok()) (*writer)->blocking = blocking;
+        return writer;
+      },
       [](std::unique_ptr<Writer> writer) { ReleaseWriter<RealMemory>(std::move(writer)); });
   return handle;
 }
@@ -166,8 +171,8 @@ int64_t DictHandle::FiniteExpiryOf(absl::Duration ttl) const {
                                                                  : now + nanoseconds;
 }
 
-absl::Duration DictHandle::TtlOf(int64_t expiry) const {
-  if (expiry == kNever || expiry == std::numeric_limits<int64_t>::max()) return absl::InfiniteDuration();
+absl::Duration DictHandle::FiniteTtlOf(int64_t expiry) const {
+  if (expiry == std::numeric_limits<int64_t>::max()) return absl::InfiniteDuration();
   return std::max(absl::ZeroDuration(), absl::Nanoseconds(expiry) - absl::Nanoseconds(clock_->Now()));
 }
 

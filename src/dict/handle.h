@@ -67,7 +67,10 @@ class DictHandle {
 
   // An absolute expiry on the segment's clock: never for an infinite time to live, saturating.
   int64_t ExpiryOf(absl::Duration ttl) const { return ttl == absl::InfiniteDuration() ? kNever : FiniteExpiryOf(ttl); }
-  absl::Duration TtlOf(int64_t expiry) const;
+  // What is left until then.
+  absl::Duration TtlOf(int64_t expiry) const {
+    return expiry == kNever ? absl::InfiniteDuration() : FiniteTtlOf(expiry);
+  }
 
  private:
   DictHandle() = default;
@@ -75,6 +78,7 @@ class DictHandle {
   // The thread's writer, not busy, with the call's deadline.
   absl::StatusOr<Writer*> BeginWrite();
   int64_t FiniteExpiryOf(absl::Duration ttl) const;
+  absl::Duration FiniteTtlOf(int64_t expiry) const;
 
   std::unique_ptr<Segment> segment_;
   std::unique_ptr<Clock> own_clock_;

@@ -96,10 +96,11 @@ inline constexpr uint64_t kHasExpiry = 1ull << 35;
 inline constexpr uint64_t kHasOrder = 1ull << 36;
 inline constexpr uint64_t kKnown = 0x0000'001f'ffff'ffffull;  // every bit that this version gives a meaning
 
-// A plain entry: key and value in the slot, and nothing else.
-constexpr bool IsPlain(uint64_t m) { return m >> 32 == kOccupied >> 32; }
-constexpr uint64_t Plain(size_t key_length, size_t value_length, uint8_t type) {
-  return kOccupied | key_length | static_cast<uint64_t>(value_length) << 16 | static_cast<uint64_t>(type) << 24;
+// A plain entry: key and value in the slot, and nothing else but the insertion number in an ordered dict. Its flags:
+constexpr uint64_t PlainFlags(bool ordered) { return kOccupied | (ordered ? kHasOrder : 0); }
+constexpr bool IsPlain(uint64_t m, uint64_t flags) { return m >> 32 == flags >> 32; }
+constexpr uint64_t Plain(uint64_t flags, size_t key_length, size_t value_length, uint8_t type) {
+  return flags | key_length | static_cast<uint64_t>(value_length) << 16 | static_cast<uint64_t>(type) << 24;
 }
 constexpr uint8_t TypeOf(uint64_t m) { return static_cast<uint8_t>(m >> 24); }
 constexpr uint64_t PlainValueLength(uint64_t m) { return m >> 16 & 0xff; }
@@ -148,7 +149,7 @@ struct SlotCopy {
   // torn and about to be read again). An empty slot is not parsed.
   bool Parse(uint32_t word_count) {
     const uint64_t m = words[0];
-    if (meta::IsPlain(m)) [[likely]] {
+    if (meta::IsPlain(m, meta::PlainFlags(false))) [[likely]] {
       key_length = static_cast<uint32_t>(m & 0xffff);
       value_length = meta::PlainValueLength(m);
       bytes_at = 8;
@@ -191,10 +192,12 @@ struct SlotForm {
   }
 };
 
-// Builds the words of an entry. `granule` counts only if the form needs a block.
+// Builds the words of an entry. `value` is looked at only if the form has it in the slot, `granule` counts only if the
+// form needs a block.
 [[gnu::always_inline]] inline SlotCopy EncodeSlot(uint32_t word_count, SlotForm form, std::string_view key,
-                                                  std::string_view value, uint8_t type, bool has_expiry, int64_t expiry,
-                                                  bool has_order, uint64_t order, uint64_t granule) {
+                                                  const char* value, uint64_t value_length, uint8_t type,
+                                                  bool has_expiry, int64_t expiry, bool has_order, uint64_t order,
+                                                  uint64_t granule) {
   SlotCopy copy;
   ForSlotWords(
       word_count, [&](uint32_t i) __attribute__((always_inline)) { copy.words[i] = 0; });
@@ -203,15 +206,15 @@ struct SlotForm {
   if (has_order) m |= meta::kHasOrder, copy.words[at++] = order;
   if (has_expiry) m |= meta::kHasExpiry, copy.words[at++] = static_cast<uint64_t>(expiry);
   if (form.value_in_block) {
-    m |= meta::kValueInBlock | (form.key_in_block ? meta::kKeyInBlock : 0) | (value.size() >> 32) << 16;
-    copy.words[at++] = granule | (static_cast<uint64_t>(value.size()) & 0xffffffff) << 32;
+    m |= meta::kValueInBlock | (form.key_in_block ? meta::kKeyInBlock : 0) | (value_length >> 32) << 16;
+    copy.words[at++] = granule | (value_length & 0xffffffff) << 32;
   } else {
-    m |= static_cast<uint64_t>(value.size()) << 16;
+    m |= value_length << 16;
   }
   copy.words[0] = m;
   char* bytes = reinterpret_cast<char*>(copy.words + at);
   if (!form.key_in_block) CopyByWords(bytes, key.data(), key.size());
-  if (!form.value_in_block) CopyByWords(bytes + key.size(), value.data(), value.size());
+  if (!form.value_in_block) CopyByWords(bytes + key.size(), value, value_length);
   return copy;
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "segdict/options.h"
 #include "src/layout/arena_words.h"
 #include "src/layout/writer_record.h"
 #include "src/sync/liveness.h"
@@ -21,6 +22,7 @@ struct Writer {
   uint32_t index = 0;  // of the record
   WriterRecord* record = nullptr;
   std::unique_ptr<Liveness::Token> token;  // keeps the record alive
+  Blocking* blocking = nullptr;            // how it sleeps; see sleep.h
 
   int64_t deadline = kNoDeadline;  // of the call under way: CLOCK_MONOTONIC, nanoseconds
   bool busy = false;               // a call is under way on this thread

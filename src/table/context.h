@@ -42,7 +42,14 @@ class ProbeSequence {
 template <class Mem>
 struct Context {
   Context(const Regions& r, uint64_t hash_seed, bool is_ordered, Liveness* live, const Clock* c)
-      : regions(r), arena(r), liveness(live), clock(c), seed(hash_seed), ordered(is_ordered) {}
+      : regions(r),
+        arena(r),
+        liveness(live),
+        clock(c),
+        seed(hash_seed),
+        ordered(is_ordered),
+        plain_flags(meta::PlainFlags(is_ordered)),
+        plain_words(r.geometry().slot_words - (is_ordered ? 1 : 0)) {}
 
   Regions regions;
   Arena<Mem> arena;
@@ -50,6 +57,8 @@ struct Context {
   const Clock* clock;
   uint64_t seed;
   bool ordered;
+  uint64_t plain_flags;  // of a plain entry's meta
+  uint32_t plain_words;  // that a plain entry has for meta, key and value
 
   const Geometry& geometry() const { return regions.geometry(); }
   uint64_t groups() const { return geometry().shape.groups; }

@@ -305,9 +305,9 @@ class Protocol {
 
   // Meta and value of a plain entry whose key is there already; what is behind the value is zero.
   [[gnu::always_inline]] inline void StorePlain(Slot& slot, size_t key_length, std::string_view value, uint8_t type) {
-    Mem::Store(slot.words[0], meta::Plain(key_length, value.size(), type));
-    Word* word = slot.words + 1 + key_length / 8;
+    Mem::Store(slot.words[0], meta::Plain(c_.plain_flags, key_length, value.size(), type));
     Word* const end = slot.words + c_.geometry().slot_words;
+    Word* word = end - c_.plain_words + 1 + key_length / 8;
     const char* from = value.data();
     size_t n = value.size();
     if (const size_t skip = key_length % 8; skip == 0) {

@@ -59,7 +59,9 @@ class Reader {
   explicit Reader(const Context<Mem>& context)
       : c_(context),
         slot_words_(context.geometry().slot_words),
-        payload_bytes_(context.geometry().slot_words * 8 - 8) {}
+        plain_flags_(context.plain_flags),
+        plain_bytes_(context.plain_words * 8 - 8),
+        plain_at_(slot_words_ - context.plain_words + 1) {}
 
   // Reads slot `s` into `found`. `body(const SlotCopy&)` runs once for each try, before the final look at seq, for what
   // must be consistent with the words: copying the block's bytes, reading the clock. Its effects count only if kFound
@@ -121,6 +123,7 @@ class Reader {
   // Where an entry seems to be: its key was there at `seq`, unlocked, if the slot still has that seq.
   struct Sighting {
     uint64_t slot, seq, meta;
+    uint64_t order;  // set by ReadUsual alone
   };
 
   // Looks for what is usual; at most one slot is looked at. kFound: a plain entry, sighted. kMissing: there is no entry
@@ -133,11 +136,11 @@ class Reader {
     const Slot& slot = c_.regions.slot(s);
     const uint64_t seq = Mem::Load(slot.seq), meta = Mem::Load(slot.words[0]);
     // Lengths that the slot has no room for are torn, or damage: Find will tell.
-    if (owned::IsLocked(seq) || !meta::IsPlain(meta) || (meta & 0xffff) != key.size() ||
-        key.size() + meta::PlainValueLength(meta) > payload_bytes_) [[unlikely]] {
+    if (owned::IsLocked(seq) || !meta::IsPlain(meta, plain_flags_) || (meta & 0xffff) != key.size() ||
+        key.size() + meta::PlainValueLength(meta) > plain_bytes_) [[unlikely]] {
       return Read::kUnusual;
     }
-    const Word* word = slot.words + 1;
+    const Word* word = slot.words + plain_at_;
     const char* bytes = key.data();
     size_t n = key.size();
     for (; n >= 8; n -= 8, bytes += 8, ++word) {
@@ -146,7 +149,9 @@ class Reader {
     }
     if (n > 0 && ((Mem::Load(*word) ^ LoadBytes(bytes, n)) << (64 - 8 * n)) != 0) [[unlikely]]
       return Read::kUnusual;
-    *sighting = {.slot = s, .seq = seq, .meta = meta};
+    sighting->slot = s;
+    sighting->seq = seq;
+    sighting->meta = meta;
     return Read::kFound;
   }
 
@@ -167,8 +172,9 @@ class Reader {
     char* to = reserve(n);
     if (to == nullptr) [[unlikely]]
       return Read::kUnusual;
+    sighting->order = plain_at_ == 1 ? 0 : Mem::Load(slot.words[1]);
     // The value begins in the word where the key ends.
-    const Word* word = slot.words + 1 + key.size() / 8;
+    const Word* word = slot.words + plain_at_ + key.size() / 8;
     if (const size_t skip = key.size() % 8; skip == 0) {
       for (; n >= 8; n -= 8, to += 8, ++word) StoreBytes(to, Mem::Load(*word), 8);
       if (n > 0) StoreBytes(to, Mem::Load(*word), n);
@@ -289,7 +295,9 @@ class Reader {
 
   const Context<Mem>& c_;
   const uint32_t slot_words_;
-  const uint32_t payload_bytes_;
+  const uint64_t plain_flags_;
+  const uint32_t plain_bytes_;  // that key and value of a plain entry take at the most
+  const uint32_t plain_at_;     // the word where they begin
 };
 
 }  // namespace segdict::internal

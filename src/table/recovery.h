@@ -27,6 +27,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "src/sync/sleep.h"
 #include "src/sync/writer.h"
 #include "src/table/home_scan.h"
 
@@ -98,7 +99,8 @@ class Recovery {
 
   // Returns when `lock` has changed from `seen`, a locked state: because its owner let go, or because the owner was
   // dead and has been recovered here. Spins briefly; then asks whether the owner lives and sleeps for a millisecond at
-  // the most, in turns. DEADLINE_EXCEEDED at w's deadline; DATA_LOSS for a lock that nobody can let go.
+  // the most, in turns. DEADLINE_EXCEEDED at w's deadline; CANCELLED if the sleep was given up; DATA_LOSS for a lock
+  // that nobody can let go.
   absl::Status AwaitChange(Writer& w, Word& lock, uint64_t seen, LockName name) {
     for (int i = 0; i < kSpins; ++i) {
       if (Mem::Load(lock) != seen) return absl::OkStatus();
@@ -128,14 +130,17 @@ class Recovery {
         if (!named && same_holding()) return Damaged(name, "is not in its owner's journal");
         Mem::Store(record.waiters, 1);
         if (Mem::Load(lock) != seen) return absl::OkStatus();
-        Mem::FutexWait(record.waiters, 1, kMaxSleep);
+        if (absl::Status status = Sleep<Mem>(w, record.waiters, 1, kMaxSleep); !status.ok()) return status;
       } else {
         absl::StatusOr<bool> adopted = c_.liveness->TryAdopt(owner, [&] { Recover(owner); });
         if (!adopted.ok()) return adopted.status();
         if (*adopted && Mem::Load(lock) == seen && same_holding()) {
           return Damaged(name, "survived its dead owner's recovery");
         }
-        if (!*adopted) Mem::FutexWait(record.waiters, Mem::Load(record.waiters), kMaxSleep / 10);
+        if (!*adopted) {
+          absl::Status status = Sleep<Mem>(w, record.waiters, Mem::Load(record.waiters), kMaxSleep / 10);
+          if (!status.ok()) return status;
+        }
       }
       if (Mem::Load(lock) != seen) return absl::OkStatus();
       if (w.deadline != kNoDeadline && MonotonicNow() >= w.deadline) {

@@ -33,15 +33,23 @@ struct Current {
   uint64_t order = 0;
 };
 
+// A value that is what its parts are, one after the other.
+struct ValueInParts {
+  std::span<const std::string_view> parts;
+  uint64_t length;  // of all together: too long for any slot
+};
+
 // What a decision wants.
 struct Decision {
   enum class Action { kReturn, kStore, kErase } action = Action::kReturn;
-  absl::Status status;     // what the call returns when this is done
-  std::string_view value;  // to be stored: must stay valid until the next decision
+  absl::Status status;                  // what the call returns when this is done
+  std::string_view value;               // to be stored: must stay valid until the next decision
+  const ValueInParts* parts = nullptr;  // instead of `value`; only in calls that do not want the old value
   uint8_t type = 0;
   int64_t expiry = kNever;
   bool if_live = false;     // kStore over a live entry that must not expire before it is done
-  bool keep_value = false;  // kStore of the value that is there already: only the expiry changes
+  bool keep_value = false;  // kStore of the value that is there already: only expiry or order change
+  bool to_end = false;      // kStore over a live entry, which goes behind all others
 
   static Decision Return(absl::Status status = absl::OkStatus()) {
     Decision d;
@@ -61,6 +69,13 @@ struct Decision {
     d.expiry = expiry;
     return d;
   }
+  static Decision Store(const ValueInParts& parts, uint8_t type, int64_t expiry) {
+    Decision d = Store(std::string_view(), type, expiry);
+    d.parts = &parts;
+    return d;
+  }
+
+  uint64_t Length() const { return parts == nullptr ? value.size() : parts->length; }
 };
 
 template <class Mem>
@@ -262,7 +277,7 @@ class Table {
   // done.
   [[gnu::always_inline]] inline bool SetUsual(Writer& w, std::string_view key, uint64_t hash, std::string_view value,
                                               uint8_t type) {
-    if (!SlotForm::FitsInline(c_.geometry().slot_words, key.size(), value.size())) return false;
+    if (!SlotForm::FitsInline(c_.plain_words, key.size(), value.size())) return false;
     const Probe probe = c_.Locate(hash);
     Sighting at;
     const Read read = reader_.Sight(key, probe, &at);
@@ -309,8 +324,8 @@ class Table {
       const Decision decision = decide(static_cast<const Current&>(DescribePlain(at, value)));
       if (decision.action == Decision::Action::kReturn) return decision.status;
       bool lost = false;
-      if (decision.action == Decision::Action::kStore && decision.expiry == kNever &&
-          SlotForm::FitsInline(c_.geometry().slot_words, key.size(), decision.value.size())) {
+      if (decision.action == Decision::Action::kStore && decision.expiry == kNever && !decision.to_end &&
+          SlotForm::FitsInline(c_.plain_words, key.size(), decision.value.size())) {
         lost = !protocol_.OverwritePlain(w, at.slot, at.seq, key.size(), decision.value, decision.type);
         if (!lost) {
           if (after != nullptr) *after = {at.slot, owned::Version(owned::Next(at.seq))};
@@ -544,16 +559,17 @@ class Table {
     if (const uint32_t empty = c_.LoadGroup(probe.home).Match(0); empty != 0) {
       Mem::Prefetch(&c_.regions.slot(probe.home * kSlotsPerGroup + reader_.First(empty, probe)));
     }
-    if (c_.ordered || Mem::Load(c_.regions.header().expiry_used) != 0 || !protocol_.TryLockHome(w, probe.home)) {
-      return false;
-    }
-    const SlotCopy fresh =
-        EncodeSlot(c_.geometry().slot_words, {false, false}, key, value, type, false, 0, false, 0, 0);
+    if (Mem::Load(c_.regions.header().expiry_used) != 0 || !protocol_.TryLockHome(w, probe.home)) return false;
     // Looked for again, now that nobody else can insert it.
     Sighting at;
-    uint64_t place, seq;
-    const bool done = reader_.Sight(key, probe, &at) == Read::kMissing &&
-                      protocol_.Insert(w, probe, fresh, nullptr, &place, &seq) == Step::kDone;
+    bool done = false;
+    if (reader_.Sight(key, probe, &at) == Read::kMissing) {
+      const uint64_t order = c_.ordered ? NextOrder() : 0;
+      const SlotCopy fresh = EncodeSlot(c_.geometry().slot_words, {false, false}, key, value.data(), value.size(), type,
+                                        false, 0, c_.ordered, order, 0);
+      uint64_t place, seq;
+      done = protocol_.Insert(w, probe, fresh, nullptr, &place, &seq) == Step::kDone;
+    }
     protocol_.UnlockHome(w, probe.home);
     return done;
   }
@@ -633,6 +649,7 @@ class Table {
     current.value = {value, meta::PlainValueLength(at.meta)};
     current.type = meta::TypeOf(at.meta);
     current.version = {at.slot, owned::Version(at.seq)};
+    current.order = at.order;
     return current;
   }
   // What was found; `buffer` has its value if that came from a block and was asked for. Views of both.
@@ -655,8 +672,8 @@ class Table {
     const uint32_t words = c_.geometry().slot_words;
     const SlotCopy& old = now.found.copy;
     const bool expires = decision.expiry != kNever;
-    const SlotForm form = SlotForm::Choose(words, key.size(), decision.value.size(), expires, c_.ordered);
-    const uint64_t bytes = form.BlockLength(key.size(), decision.value.size());
+    const SlotForm form = SlotForm::Choose(words, key.size(), decision.Length(), expires, c_.ordered);
+    const uint64_t bytes = form.BlockLength(key.size(), decision.Length());
     uint64_t granule = 0;
     *keep_block =
         decision.keep_value && form.value_in_block && old.ValueInBlock() && form.key_in_block == old.KeyInBlock();
@@ -666,33 +683,47 @@ class Table {
     } else if (form.value_in_block) {
       if (bytes > kMaxValueLength || c_.arena.PagesFor(bytes) > c_.geometry().shape.pages) {
         return absl::InvalidArgumentError(
-            absl::StrCat("a value of ", decision.value.size(), " bytes can never fit into this dict's arena of ",
+            absl::StrCat("a value of ", decision.Length(), " bytes can never fit into this dict's arena of ",
                          c_.arena.granules() * kGranule, " bytes; make the dict with more value_bytes"));
       }
       if (!constant || !block->Holds(bytes)) {
         absl::Status status = block->Take(bytes);
         if (!status.ok()) return status;
-        c_.arena.Fill(block->taken()->granule, form.key_in_block ? key : std::string_view(), decision.value);
+        if (decision.parts == nullptr && !form.key_in_block) {
+          c_.arena.Fill(block->taken()->granule, decision.value);
+        } else {
+          FillInPieces(block->taken()->granule, form.key_in_block ? key : std::string_view(), decision);
+        }
       }
       granule = block->taken()->granule;
     } else {
       block->GiveBack();
     }
     uint64_t order = 0;
-    if (c_.ordered) order = live ? old.Order() : Mem::FetchAdd(c_.regions.header().next_order, 1) + 1;
+    if (c_.ordered) order = live && !decision.to_end ? old.Order() : NextOrder();
     if (expires && Mem::Load(c_.regions.header().expiry_used) == 0) Mem::Store(c_.regions.header().expiry_used, 1);
-    *fresh = EncodeSlot(words, form, key, decision.value, decision.type, expires, decision.expiry, c_.ordered, order,
-                        granule);
+    *fresh = EncodeSlot(words, form, key, decision.value.data(), decision.Length(), decision.type, expires,
+                        decision.expiry, c_.ordered, order, granule);
     return absl::OkStatus();
+  }
+
+  uint64_t NextOrder() { return Mem::FetchAdd(c_.regions.header().next_order, 1) + 1; }
+
+  [[gnu::noinline]] void FillInPieces(uint64_t granule, std::string_view key, const Decision& decision) {
+    typename Arena<Mem>::Filler filler(c_.arena, granule, key.size() + decision.Length());
+    filler.Add(key);
+    if (decision.parts == nullptr) return filler.Add(decision.value);
+    for (const std::string_view part : decision.parts->parts) filler.Add(part);
   }
 
   // A block, after recovering the dead and reclaiming what expired if there is none at first.
   absl::Status Allocate(Writer& w, uint64_t bytes, uint64_t* granule) {
     const auto relocate = [&](uint32_t slot, uint64_t from) { return Relocate(w, slot, from); };
     absl::Status status = c_.arena.Allocate(w, bytes, relocate, granule);
-    if (status.ok()) return status;
+    if (status.ok() || absl::IsCancelled(status)) return status;
     absl::StatusOr<uint32_t> recovered = recovery_.RecoverDead();
     absl::StatusOr<uint64_t> swept = SweepAll(w);
+    if (absl::IsCancelled(swept.status())) return swept.status();
     if ((!recovered.ok() || *recovered == 0) && (!swept.ok() || *swept == 0)) return status;
     return c_.arena.Allocate(w, bytes, relocate, granule);
   }
@@ -720,7 +751,7 @@ class Table {
     TakenBlock block;
     if (!c_.arena.TryAllocateBlock(w, size_class, &block.granule)) return false;
     block.word = c_.arena.LoadWord(block.granule);
-    c_.arena.Fill(block.granule, bytes, {});
+    c_.arena.Fill(block.granule, bytes);
     SlotCopy fresh = found.copy;
     // The block reference is the last word before the inline bytes; its upper half is the length.
     uint64_t& reference = fresh.words[fresh.bytes_at / 8 - 1];
@@ -756,8 +787,7 @@ class Table {
                                                        " slots are taken; erase entries, or make it larger"));
     }
     // Somebody is between two steps of an insert, erase or move; let it go on.
-    Mem::FutexWait(w.record->waiters, Mem::Load(w.record->waiters), 100'000);
-    return absl::OkStatus();
+    return Sleep<Mem>(w, w.record->waiters, Mem::Load(w.record->waiters), 100'000);
   }
 
   Context<Mem> c_;

@@ -90,10 +90,10 @@ class Writer {
 
 absl::StatusOr<int64_t> ReadInt64(const Dict& dict, std::string_view key) {
   int64_t number = 0;
-  size_t length = 0;
-  absl::Status status = dict.Get(key, {reinterpret_cast<char*>(&number), sizeof(number)}, &length);
+  ValueInfo info;
+  absl::Status status = dict.Get(key, {reinterpret_cast<char*>(&number), sizeof(number)}, &info);
   if (!status.ok()) return status;
-  if (length != sizeof(number)) return absl::DataLossError("not eight bytes");
+  if (info.length != sizeof(number)) return absl::DataLossError("not eight bytes");
   return number;
 }
 

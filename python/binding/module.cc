@@ -1,0 +1,214 @@
+// The extension module segdict._core. What each of these does is said in segdict/_core.pyi.
+#include <nanobind/nanobind.h>
+#include <nanobind/operators.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <functional>
+
+#include "python/binding/table.h"
+
+namespace segdict::python {
+namespace {
+
+using namespace nanobind::literals;  // NOLINT(google-build-using-namespace): 1 literal, "name"_a
+
+Table* Self(PyObject* self) {
+  if (!nb::inst_ready(self)) [[unlikely]] {
+    PyErr_SetString(PyExc_RuntimeError, "this dict's __init__ was not called");
+    return nullptr;
+  }
+  return nb::inst_ptr<Table>(self);
+}
+
+// Runs a slot's body: exceptions become Python errors.
+template <class Result, class Body>
+[[gnu::always_inline]] inline Result Guarded(Result failed, Body&& body) {
+  try {
+    return body();
+  } catch (nb::python_error& error) {
+    error.restore();
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+  }
+  return failed;
+}
+
+PyObject* Subscript(PyObject* self, PyObject* key) {
+  Table* const table = Self(self);
+  if (table == nullptr) return nullptr;
+  return Guarded<PyObject*>(nullptr, [&] { return table->Subscript(key); });
+}
+
+int AssignSubscript(PyObject* self, PyObject* key, PyObject* value) {
+  Table* const table = Self(self);
+  if (table == nullptr) return -1;
+  return Guarded(-1, [&] { return table->AssignSubscript(key, value); });
+}
+
+Py_ssize_t Length(PyObject* self) {
+  Table* const table = Self(self);
+  if (table == nullptr) return -1;
+  return Guarded<Py_ssize_t>(-1, [&] { return table->Length(); });
+}
+
+int Contains(PyObject* self, PyObject* key) {
+  Table* const table = Self(self);
+  if (table == nullptr) return -1;
+  return Guarded(-1, [&] { return table->Contains(key); });
+}
+
+int Traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  if (!nb::inst_ready(self)) return 0;
+  const Codec& codec = nb::inst_ptr<Table>(self)->codec();
+  Py_VISIT(codec.dump.ptr());
+  Py_VISIT(codec.load.ptr());
+  return 0;
+}
+
+int ClearReferences(PyObject* self) {
+  Codec& codec = nb::inst_ptr<Table>(self)->codec();
+  codec.dump = nb::none();
+  codec.load = nb::none();
+  return 0;
+}
+
+PyType_Slot table_slots[] = {{Py_mp_subscript, reinterpret_cast<void*>(Subscript)},
+                             {Py_mp_ass_subscript, reinterpret_cast<void*>(AssignSubscript)},
+                             {Py_mp_length, reinterpret_cast<void*>(Length)},
+                             {Py_sq_contains, reinterpret_cast<void*>(Contains)},
+                             {Py_tp_traverse, reinterpret_cast<void*>(Traverse)},
+                             {Py_tp_clear, reinterpret_cast<void*>(ClearReferences)},
+                             {0, nullptr}};
+
+Table::What ToWhat(const std::string& what) {
+  if (what == "keys") return Table::What::kKeys;
+  if (what == "values") return Table::What::kValues;
+  return Table::What::kItems;
+}
+
+void Init(Table* self, const std::string& kind, nb::handle where, const std::string& how, uint64_t capacity,
+          uint64_t value_bytes, uint32_t slot_size, double max_load, uint32_t max_writers, bool ordered, uint32_t mode,
+          int64_t group, bool lock, bool read_only, std::optional<double> wait_limit,
+          std::vector<uint32_t> trusted_owners, bool huge_pages, bool prefault, bool exclude_from_core_dumps,
+          bool native, bool pickle, nb::object dump, nb::object load) {
+  Options options{.capacity = capacity,
+                  .value_bytes = value_bytes,
+                  .slot_size = slot_size,
+                  .max_load = max_load,
+                  .max_writers = max_writers,
+                  .ordered = ordered,
+                  .mode = mode,
+                  .group = group,
+                  .lock_mode = lock ? LockMode::kGlobalMutex : LockMode::kPerSlot,
+                  .read_only = read_only};
+  if (wait_limit.has_value()) options.wait_limit = absl::Seconds(*wait_limit);
+  options.trusted_owners.assign(trusted_owners.begin(), trusted_owners.end());
+  options.huge_pages = huge_pages;
+  options.prefault = prefault;
+  options.exclude_from_core_dumps = exclude_from_core_dumps;
+  const Table::How mode_of_opening = how == "open"     ? Table::How::kOpen
+                                     : how == "create" ? Table::How::kCreate
+                                                       : Table::How::kOpenOrCreate;
+  new (self) Table(ToLocation(kind, where), mode_of_opening, std::move(options),
+                   {.native = native, .pickle = pickle, .dump = std::move(dump), .load = std::move(load)});
+}
+
+void Unlink(const std::string& kind, nb::handle where) {
+  const Location location = ToLocation(kind, where);
+  const absl::Status status = Dict::Unlink(location);
+  if (!status.ok()) ThrowOpen(status, location.text());
+}
+
+nb::list ListSegments() {
+  const absl::StatusOr<std::vector<SegmentInfo>> infos = Dict::List();
+  if (!infos.ok()) Throw(infos.status());
+  nb::list list;
+  for (const SegmentInfo& info : *infos) {
+    nb::dict d;
+    d["name"] = nb::steal(PyUnicode_DecodeFSDefault(info.name.c_str()));
+    d["size"] = info.size;
+    d["capacity"] = info.capacity;
+    d["owner"] = info.owner;
+    d["mode"] = info.mode;
+    list.append(d);
+  }
+  return list;
+}
+
+}  // namespace
+
+NB_MODULE(_core, m) {
+  nb::set_leak_warnings(false);  // objects that live as long as the interpreter are no leak
+  nb::module_ errors = nb::module_::import_("segdict.errors");
+  ImportErrors(errors);
+
+  nb::class_<Version>(m, "Token").def(nb::self == nb::self).def("__hash__", [](const Version& v) {
+    return std::hash<uint64_t>()(v.slot * 0x9e3779b97f4a7c15 + v.seq);
+  });
+
+  nb::class_<Section>(m, "Section")
+      .def("__enter__",
+           [](nb::object self) {
+             nb::cast<Section&>(self).Enter();
+             return self;
+           })
+      .def("__exit__", [](Section& self, const nb::args&) { self.Exit(); });
+
+  nb::class_<Table>(m, "Table", nb::type_slots(table_slots), nb::is_weak_referenceable())
+      .def("__init__", &Init, "kind"_a, "where"_a.none(), "how"_a, nb::kw_only(), "capacity"_a = 0, "value_bytes"_a = 0,
+           "slot_size"_a = 64, "max_load"_a = 0.75, "max_writers"_a = 128, "ordered"_a = false, "mode"_a = 0600,
+           "group"_a = -1, "lock"_a = false, "read_only"_a = false, "wait_limit"_a = nb::none(),
+           "trusted_owners"_a = std::vector<uint32_t>(), "huge_pages"_a = false, "prefault"_a = false,
+           "exclude_from_core_dumps"_a = false, "native"_a = true, "pickle"_a = true, "dump"_a = nb::none(),
+           "load"_a = nb::none())
+      .def("get", &Table::Get, "key"_a.none(), "default"_a = nb::none())
+      .def("_read", &Table::Read, "key"_a.none())
+      .def("_get_many", &Table::GetMany, "keys"_a)
+      .def("read_into", &Table::ReadInto, "key"_a.none(), "buffer"_a)
+      .def("set", &Table::Set, "key"_a.none(), "value"_a.none(), "ttl"_a = nb::none())
+      .def("add", &Table::Add, "key"_a.none(), "value"_a.none(), "ttl"_a = nb::none())
+      .def("replace", &Table::Replace, "key"_a.none(), "value"_a.none(), "ttl"_a = nb::none())
+      .def("_delete", &Table::Delete, "key"_a.none())
+      .def("_increment", &Table::Increment, "key"_a.none(), "delta"_a, "initial"_a = nb::none(), "ttl"_a = nb::none())
+      .def("_compare_and_set", &Table::CompareAndSet, "key"_a.none(), "token"_a, "value"_a.none(), "ttl"_a = nb::none())
+      .def("_compare_and_delete", &Table::CompareAndDelete, "key"_a.none(), "token"_a)
+      .def("_move_to_end", &Table::MoveToEnd, "key"_a.none())
+      .def("touch", &Table::Touch, "key"_a.none(), "ttl"_a = nb::none())
+      .def("_pop", &Table::Pop, "key"_a.none(), "default"_a.none())
+      .def("popitem", &Table::PopItem)
+      .def("clear", &Table::Clear)
+      .def("sweep", &Table::Sweep)
+      .def(
+          "_entries",
+          [](Table& self, const std::string& what, bool reverse) { return self.Entries(ToWhat(what), reverse); },
+          "what"_a, "reverse"_a = false)
+      .def("stats", &Table::GetStats)
+      .def("verify", &Table::Verify)
+      .def("recover", &Table::Recover)
+      .def("lock", [](nb::object self) { return Section(std::move(self)); })
+      .def("close", &Table::Close)
+      .def_prop_ro("closed", &Table::closed)
+      .def("_limit_entries", &Table::LimitEntries, "bytes"_a)
+      .def_prop_ro("capacity", &Table::capacity)
+      .def_prop_ro("value_bytes", &Table::value_bytes)
+      .def_prop_ro("segment_bytes", &Table::segment_bytes);
+
+  m.def("unlink", &Unlink, "kind"_a, "where"_a);
+  m.def("list_segments", &ListSegments);
+  m.def(
+      "value_bytes_for",
+      [](size_t key_length, uint64_t value_length, uint64_t value_bytes, uint32_t slot_size, bool ordered,
+         bool with_ttl) {
+        return Dict::ValueBytesFor({.value_bytes = value_bytes, .slot_size = slot_size, .ordered = ordered}, key_length,
+                                   value_length, with_ttl);
+      },
+      "key_length"_a, "value_length"_a, nb::kw_only(), "value_bytes"_a, "slot_size"_a = 64, "ordered"_a = false,
+      "with_ttl"_a = false);
+}
+
+}  // namespace segdict::python

@@ -1,0 +1,637 @@
+#include "python/binding/table.h"
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+
+namespace segdict::python {
+namespace {
+
+// Sleeps without the interpreter's lock, and looks for signals (Ctrl-C) after each sleep.
+class GilBlocking : public Blocking {
+ public:
+  bool Sleep(absl::FunctionRef<void()> sleep) override {
+    if (PyGILState_Check() == 0) {
+      // Within a long copy.
+      sleep();
+      nb::gil_scoped_acquire acquire;
+      return PyErr_CheckSignals() == 0;
+    }
+    {
+      nb::gil_scoped_release release;
+      sleep();
+    }
+    return PyErr_CheckSignals() == 0;
+  }
+};
+
+Blocking* TheBlocking() {
+  static auto* const blocking = new GilBlocking;
+  return blocking;
+}
+
+// None: for ever. Ellipsis: as it is.
+WriteOptions ToOptions(nb::handle ttl, Type type) {
+  WriteOptions options{.type = type};
+  if (ttl.is_none()) return options;
+  if (ttl.ptr() == Py_Ellipsis) {
+    options.keep_ttl = true;
+    return options;
+  }
+  const double seconds = PyFloat_AsDouble(ttl.ptr());
+  if (seconds == -1 && PyErr_Occurred() != nullptr) ThrowSet();
+  if (std::isnan(seconds)) throw nb::value_error("a time to live must be a number of seconds, not nan");
+  options.ttl = absl::Seconds(seconds);
+  return options;
+}
+
+}  // namespace
+
+// A call under way: Close waits with unmapping until the last has ended.
+class Use {
+ public:
+  explicit Use(Table& table) : table_(table) { ++table_.users_; }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+  ~Use() {
+    if (--table_.users_ == 0 && table_.closing_) table_.Close();
+  }
+
+ private:
+  Table& table_;
+};
+
+namespace {
+
+void Encode(Key& key, nb::handle object, const Codec& codec) {
+  if (!key.Encode(object.ptr(), codec.pickle)) ThrowSet();
+}
+
+// Runs `body` without the interpreter's lock if it copies much.
+template <class Body>
+auto Copying(size_t bytes, Body&& body) {
+  if (bytes < kLongCopy) return body();
+  nb::gil_scoped_release release;
+  return body();
+}
+
+}  // namespace
+
+Location ToLocation(const std::string& kind, nb::handle where) {
+  if (kind == "fd") return Descriptor(nb::cast<int>(where));
+  nb::object text =
+      nb::steal(PyUnicode_Check(where.ptr()) ? PyUnicode_EncodeFSDefault(where.ptr()) : PyObject_Bytes(where.ptr()));
+  if (!text.is_valid()) ThrowSet();
+  const std::string bytes(PyBytes_AS_STRING(text.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(text.ptr())));
+  return kind == "path" ? Path(bytes) : Name(bytes);
+}
+
+Table::Table(const Location& location, How how, Options options, Codec codec) : codec_(std::move(codec)) {
+  options.blocking = TheBlocking();
+  absl::StatusOr<Dict> dict = absl::UnknownError("");
+  {
+    nb::gil_scoped_release release;
+    dict = how == How::kOpen     ? Dict::Open(location, options)
+           : how == How::kCreate ? Dict::Create(location, options)
+                                 : Dict::OpenOrCreate(location, options);
+  }
+  if (!dict.ok()) {
+    ThrowOpen(dict.status(),
+              location.kind() == Location::Kind::kDescriptor ? std::to_string(location.descriptor()) : location.text());
+  }
+  dict_ = *std::move(dict);
+  ordered_ = dict_->ordered();
+}
+
+Dict& Table::dict() {
+  if (!dict_.has_value()) Throw(absl::FailedPreconditionError("this dict was closed"));
+  return *dict_;
+}
+
+nb::object Table::Decode(Type type, std::string_view bytes) {
+  nb::object value = nb::steal(DecodeValue(type, bytes, codec_));
+  if (!value.is_valid()) ThrowSet();
+  return value;
+}
+
+nb::object Table::DecodeKeyOf(std::string_view key, Type type, std::string_view value) {
+  nb::object object;
+  if ((static_cast<uint8_t>(type) & kCarriesKey) != 0) {
+    std::string_view carried, rest;
+    if (!SplitCarried(value, &carried, &rest)) {
+      SetUndecodable("Failed to deserialize data: the value is shorter than the key that it carries");
+      ThrowSet();
+    }
+    object = nb::steal(DecodeCarried(carried, codec_.pickle));
+  } else {
+    object = nb::steal(DecodeKey(key, codec_.pickle));
+  }
+  if (!object.is_valid()) ThrowSet();
+  return object;
+}
+
+// ---- Reading ------------------------------------------------------------------------------------------------
+
+PyObject* Table::Subscript(PyObject* key_object) {
+  Key key;
+  if (!key.Encode(key_object, codec_.pickle)) return nullptr;
+  if (!dict_.has_value()) [[unlikely]] {
+    SetError(absl::FailedPreconditionError("this dict was closed"), nullptr);
+    return nullptr;
+  }
+  char buffer[512];
+  ValueInfo info;
+  const absl::Status status = dict_->Get(key.view(), buffer, &info);
+  if (status.ok()) [[likely]]
+    return DecodeValue(info.type, {buffer, info.length}, codec_);
+  if (absl::IsOutOfRange(status)) return GetLong(key.view(), info, key_object);
+  SetError(status, key_object);
+  return nullptr;
+}
+
+// Straight into the object that the value becomes, where that has its bytes as they are.
+PyObject* Table::GetLong(std::string_view key, ValueInfo info, PyObject* shown) {
+  const Use use(*this);
+  for (;;) {
+    const auto type = static_cast<uint8_t>(info.type);
+    const size_t length = info.length;
+    nb::object object;
+    std::unique_ptr<char[]> scratch;
+    Py_buffer view{};
+    char* to = nullptr;
+    if (info.type == Type::kBytes) {
+      object = nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(length)));
+      if (!object.is_valid()) return nullptr;
+      to = PyBytes_AS_STRING(object.ptr());
+    } else if (type == kByteArray) {
+      object = nb::steal(PyByteArray_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(length)));
+      if (!object.is_valid()) return nullptr;
+      to = PyByteArray_AS_STRING(object.ptr());
+    } else if (type == kArray) {
+      object = nb::module_::import_("segdict._arrays").attr("buffer")(length);
+      if (PyObject_GetBuffer(object.ptr(), &view, PyBUF_WRITABLE) != 0) return nullptr;
+      to = static_cast<char*>(view.buf);
+    } else {
+      scratch.reset(new char[length]);
+      to = scratch.get();
+    }
+    const absl::Status status = Copying(length, [&] { return dict_->Get(key, {to, length}, &info); });
+    if (view.obj != nullptr) PyBuffer_Release(&view);
+    if (absl::IsOutOfRange(status)) continue;
+    if (!status.ok()) {
+      SetError(status, shown);
+      return nullptr;
+    }
+    if (scratch != nullptr) return DecodeValue(info.type, {to, info.length}, codec_);
+    if (info.length != length || static_cast<uint8_t>(info.type) != type) continue;  // overwritten meanwhile
+    if (type == kArray) object = nb::module_::import_("segdict._arrays").attr("view")(object);
+    return object.release().ptr();
+  }
+}
+
+int Table::Contains(PyObject* key_object) {
+  Key key;
+  if (!key.Encode(key_object, codec_.pickle)) return -1;
+  const absl::StatusOr<bool> there = dict().Contains(key.view());
+  if (there.ok()) return *there ? 1 : 0;
+  SetError(there.status(), key_object);
+  return -1;
+}
+
+Py_ssize_t Table::Length() { return static_cast<Py_ssize_t>(dict().size()); }
+
+nb::object Table::Get(nb::handle key, nb::object fallback) {
+  PyObject* const value = Subscript(key.ptr());
+  if (value != nullptr) return nb::steal(value);
+  // Only a missing key is KeyError here: a loader's own is not.
+  if (PyErr_ExceptionMatches(PyExc_KeyError) == 0) ThrowSet();
+  PyErr_Clear();
+  return fallback;
+}
+
+nb::object Table::Read(nb::handle key_object) {
+  Key key;
+  Encode(key, key_object, codec_);
+  const Use use(*this);
+  std::string bytes;
+  Entry found;
+  const absl::Status status = dict().Visit(key.view(), [&](const Entry& entry) {
+    found = entry;
+    bytes.assign(entry.value);
+  });
+  if (absl::IsNotFound(status)) return nb::none();
+  if (!status.ok()) Throw(status, key_object.ptr());
+  const nb::object ttl =
+      found.ttl == absl::InfiniteDuration() ? nb::none() : nb::object(nb::float_(absl::ToDoubleSeconds(found.ttl)));
+  return nb::make_tuple(Decode(found.type, bytes), found.version, ttl);
+}
+
+nb::object Table::GetMany(nb::handle keys) {
+  const Use use(*this);
+  nb::list objects(keys);
+  const size_t n = objects.size();
+  std::vector<Key> encoded(n);
+  std::vector<std::string_view> views(n);
+  for (size_t i = 0; i < n; ++i) {
+    Encode(encoded[i], objects[i], codec_);
+    views[i] = encoded[i].view();
+  }
+  nb::dict found;
+  bool failed = false;
+  const absl::Status status = dict().GetMany(views, [&](size_t i, const Entry* entry) {
+    if (entry == nullptr || failed) return;
+    nb::object value = nb::steal(DecodeValue(entry->type, entry->value, codec_));
+    failed = !value.is_valid() || PyDict_SetItem(found.ptr(), objects[i].ptr(), value.ptr()) != 0;
+  });
+  if (failed) ThrowSet();
+  if (!status.ok()) Throw(status);
+  return found;
+}
+
+uint64_t Table::ReadInto(nb::handle key_object, nb::handle buffer) {
+  Key key;
+  Encode(key, key_object, codec_);
+  struct View {
+    Py_buffer buffer{};
+    ~View() {
+      if (buffer.obj != nullptr) PyBuffer_Release(&buffer);
+    }
+  } view;
+  if (PyObject_GetBuffer(buffer.ptr(), &view.buffer, PyBUF_WRITABLE) != 0) {
+    PyErr_Clear();
+    throw nb::type_error("read_into needs a writable, contiguous buffer");
+  }
+  const Use use(*this);
+  const auto size = static_cast<size_t>(view.buffer.len);
+  ValueInfo info;
+  Dict& table = dict();
+  const absl::Status status = Copying(size, [&] {
+    return table.Get(key.view(), {static_cast<char*>(view.buffer.buf), size}, &info);
+  });
+  if (absl::IsOutOfRange(status)) throw nb::value_error(std::string(status.message()).c_str());
+  if (!status.ok()) Throw(status, key_object.ptr());
+  if (info.type != Type::kBytes && static_cast<uint8_t>(info.type) != kByteArray) {
+    throw nb::type_error("the value is not bytes");
+  }
+  return info.length;
+}
+
+// ---- Writing ------------------------------------------------------------------------------------------------
+
+bool Table::EncodeEntry(PyObject* key_object, PyObject* value_object, Key* key, Value* value) {
+  if (codec_.native || PyUnicode_Check(key_object)) [[likely]] {
+    if (!key->Encode(key_object, codec_.pickle) || !value->Encode(key_object, value_object, codec_)) return false;
+  } else {
+    // A serializer that stores everything may know the value under another key: JSON has none but strings.
+    if (!value->Encode(key_object, value_object, codec_)) return false;
+    if (!key->Encode(value->key() != nullptr ? value->key() : key_object, codec_.pickle)) return false;
+  }
+  value->Carry(key->carried());
+  const uint64_t bytes = key->view().size() + value->size();
+  if (bytes <= longest_) [[likely]]
+    return true;
+  SetError(absl::ResourceExhaustedError(absl::StrCat("no room for a value of ", bytes, " bytes in the arena of ",
+                                                     longest_, " bytes that the dict was made with")),
+           key_object);
+  return false;
+}
+
+absl::Status Table::Store(const Key& key, const Value& value, const WriteOptions& options) {
+  const Use use(*this);
+  Dict& table = dict();
+  if (value.head().empty() && value.size() < kLongCopy) [[likely]]
+    return table.Set(key.view(), value.body(), options);
+  const std::string_view parts[] = {value.head(), value.body()};
+  return Copying(value.size(), [&] { return table.SetParts(key.view(), parts, options); });
+}
+
+int Table::AssignSubscript(PyObject* key_object, PyObject* value_object) {
+  Key key;
+  absl::Status status;
+  if (value_object == nullptr) {
+    if (!key.Encode(key_object, codec_.pickle)) return -1;
+    const Use use(*this);
+    status = dict().Erase(key.view());
+  } else {
+    Value value;
+    if (!EncodeEntry(key_object, value_object, &key, &value)) return -1;
+    status = Store(key, value, {.type = value.type()});
+  }
+  if (status.ok()) [[likely]]
+    return 0;
+  SetError(status, key_object);
+  return -1;
+}
+
+void Table::Set(nb::handle key_object, nb::handle value_object, nb::handle ttl) {
+  Key key;
+  Value value;
+  if (!EncodeEntry(key_object.ptr(), value_object.ptr(), &key, &value)) ThrowSet();
+  const absl::Status status = Store(key, value, ToOptions(ttl, value.type()));
+  if (!status.ok()) Throw(status, key_object.ptr());
+}
+
+bool Table::Add(nb::handle key_object, nb::handle value_object, nb::handle ttl) {
+  Key key;
+  Value value;
+  if (!EncodeEntry(key_object.ptr(), value_object.ptr(), &key, &value)) ThrowSet();
+  const WriteOptions options = ToOptions(ttl, value.type());
+  const Use use(*this);
+  Dict& table = dict();
+  const std::string_view bytes = value.Joined();
+  const absl::Status status = Copying(bytes.size(), [&] { return table.Insert(key.view(), bytes, options); });
+  if (absl::IsAlreadyExists(status)) return false;
+  if (!status.ok()) Throw(status, key_object.ptr());
+  return true;
+}
+
+bool Table::Replace(nb::handle key_object, nb::handle value_object, nb::handle ttl) {
+  Key key;
+  Value value;
+  if (!EncodeEntry(key_object.ptr(), value_object.ptr(), &key, &value)) ThrowSet();
+  const WriteOptions options = ToOptions(ttl, value.type());
+  const Use use(*this);
+  Dict& table = dict();
+  const std::string_view bytes = value.Joined();
+  const absl::Status status = Copying(bytes.size(), [&] { return table.Replace(key.view(), bytes, options); });
+  if (absl::IsNotFound(status)) return false;
+  if (!status.ok()) Throw(status, key_object.ptr());
+  return true;
+}
+
+bool Table::Delete(nb::handle key_object) {
+  Key key;
+  Encode(key, key_object, codec_);
+  const Use use(*this);
+  const absl::Status status = dict().Erase(key.view());
+  if (absl::IsNotFound(status)) return false;
+  if (!status.ok()) Throw(status, key_object.ptr());
+  return true;
+}
+
+nb::object Table::Increment(nb::handle key_object, int64_t delta, std::optional<int64_t> initial, nb::handle ttl) {
+  Key key;
+  Encode(key, key_object, codec_);
+  if (!codec_.native || !key.carried().empty()) return nb::none();
+  const WriteOptions options = ToOptions(ttl, Type::kInt64);
+  const Use use(*this);
+  const absl::StatusOr<int64_t> before = dict().FetchAdd(key.view(), delta, initial, options);
+  if (before.ok()) return nb::int_(*before + delta);
+  if (absl::IsOutOfRange(before.status())) return nb::none();
+  // Of the failed preconditions only the value's type is for somebody else to deal with.
+  if (absl::IsFailedPrecondition(before.status()) && dict_.has_value() &&
+      before.status().message().find("64-bit") != std::string::npos) {
+    return nb::none();
+  }
+  Throw(before.status(), key_object.ptr());
+}
+
+bool Table::CompareAndSet(nb::handle key_object, const Version& token, nb::handle value_object, nb::handle ttl) {
+  Key key;
+  Value value;
+  if (!EncodeEntry(key_object.ptr(), value_object.ptr(), &key, &value)) ThrowSet();
+  const WriteOptions options = ToOptions(ttl, value.type());
+  const Use use(*this);
+  Dict& table = dict();
+  const std::string_view bytes = value.Joined();
+  const absl::StatusOr<Version> version =
+      Copying(bytes.size(), [&] { return table.CompareAndSet(key.view(), token, bytes, options); });
+  if (version.ok()) return true;
+  if (absl::IsAborted(version.status()) || absl::IsNotFound(version.status())) return false;
+  Throw(version.status(), key_object.ptr());
+}
+
+bool Table::CompareAndDelete(nb::handle key_object, const Version& token) {
+  Key key;
+  Encode(key, key_object, codec_);
+  const Use use(*this);
+  const absl::Status status = dict().CompareAndErase(key.view(), token);
+  if (status.ok()) return true;
+  if (absl::IsAborted(status) || absl::IsNotFound(status)) return false;
+  Throw(status, key_object.ptr());
+}
+
+bool Table::Touch(nb::handle key_object, nb::handle ttl) {
+  Key key;
+  Encode(key, key_object, codec_);
+  const WriteOptions options = ToOptions(ttl, Type::kBytes);
+  const Use use(*this);
+  const absl::Status status = dict().Touch(key.view(), options.ttl);
+  if (absl::IsNotFound(status)) return false;
+  if (!status.ok()) Throw(status, key_object.ptr());
+  return true;
+}
+
+nb::object Table::Pop(nb::handle key_object, nb::object fallback) {
+  Key key;
+  Encode(key, key_object, codec_);
+  const Use use(*this);
+  for (;;) {
+    std::string bytes;
+    Entry found;
+    absl::Status status = dict().Visit(key.view(), [&](const Entry& entry) {
+      found = entry;
+      bytes.assign(entry.value);
+    });
+    if (absl::IsNotFound(status)) return fallback;
+    if (!status.ok()) Throw(status, key_object.ptr());
+    // Made before the entry goes: what cannot be read stays.
+    nb::object value = Decode(found.type, bytes);
+    status = dict().CompareAndErase(key.view(), found.version);
+    if (status.ok()) return value;
+    if (!absl::IsAborted(status) && !absl::IsNotFound(status)) Throw(status, key_object.ptr());
+  }
+}
+
+bool Table::MoveToEnd(nb::handle key_object) {
+  Key key;
+  Encode(key, key_object, codec_);
+  const Use use(*this);
+  const absl::Status status = dict().MoveToEnd(key.view());
+  if (absl::IsNotFound(status)) return false;
+  if (!status.ok()) Throw(status, key_object.ptr());
+  return true;
+}
+
+nb::object Table::PopItem() {
+  const Use use(*this);
+  for (;;) {
+    std::string key_bytes, bytes;
+    Entry found;
+    bool any = false;
+    const auto take = [&](const Entry& entry) {
+      any = true;
+      found = entry;
+      key_bytes.assign(entry.key);
+      bytes.assign(entry.value);
+      return false;
+    };
+    absl::Status status;
+    Dict& table = dict();
+    {
+      nb::gil_scoped_release release;
+      status = ordered_ ? table.ForEachOrdered(Direction::kBackward, take) : table.ForEach(take);
+    }
+    if (!status.ok()) Throw(status);
+    if (!any) throw nb::key_error("popitem(): dictionary is empty");
+    nb::object key = DecodeKeyOf(key_bytes, found.type, bytes);
+    nb::object value = Decode(found.type, bytes);
+    status = dict().CompareAndErase(key_bytes, found.version);
+    if (status.ok()) return nb::make_tuple(key, value);
+    if (!absl::IsAborted(status) && !absl::IsNotFound(status)) Throw(status);
+  }
+}
+
+void Table::Clear() {
+  const Use use(*this);
+  const absl::Status status = dict().Clear();
+  if (!status.ok()) Throw(status);
+}
+
+uint64_t Table::Sweep() {
+  const Use use(*this);
+  const absl::StatusOr<uint64_t> swept = dict().Sweep();
+  if (!swept.ok()) Throw(swept.status());
+  return *swept;
+}
+
+// ---- As a whole ---------------------------------------------------------------------------------------------
+
+nb::list Table::Entries(What what, bool reverse) {
+  if (reverse && !ordered_) throw nb::type_error("this dict does not keep the order of insertion (ordered=True does)");
+  struct Copy {
+    std::string key, value;
+    Type type;
+  };
+  const Use use(*this);
+  std::vector<Copy> copies;
+  const auto collect = [&](const Entry& entry) {
+    // Keys alone need a value only if it carries the key.
+    const bool carries = (static_cast<uint8_t>(entry.type) & kCarriesKey) != 0;
+    copies.push_back({what == What::kValues ? std::string() : std::string(entry.key),
+                      what == What::kKeys && !carries ? std::string() : std::string(entry.value), entry.type});
+    return true;
+  };
+  absl::Status status;
+  Dict& table = dict();
+  {
+    nb::gil_scoped_release release;
+    status = ordered_ ? table.ForEachOrdered(reverse ? Direction::kBackward : Direction::kForward, collect)
+                      : table.ForEach(collect);
+  }
+  if (!status.ok()) Throw(status);
+  nb::list entries;
+  for (const Copy& copy : copies) {
+    switch (what) {
+      case What::kKeys:
+        entries.append(DecodeKeyOf(copy.key, copy.type, copy.value));
+        break;
+      case What::kValues:
+        entries.append(Decode(copy.type, copy.value));
+        break;
+      case What::kItems:
+        entries.append(nb::make_tuple(DecodeKeyOf(copy.key, copy.type, copy.value), Decode(copy.type, copy.value)));
+        break;
+    }
+  }
+  return entries;
+}
+
+nb::dict Table::GetStats() {
+  const Use use(*this);
+  Dict& table = dict();
+  absl::StatusOr<Stats> stats = absl::UnknownError("");
+  {
+    nb::gil_scoped_release release;
+    stats = table.GetStats();
+  }
+  if (!stats.ok()) Throw(stats.status());
+  nb::dict d;
+  d["capacity"] = stats->capacity;
+  d["slots"] = stats->slots;
+  d["entries_live"] = stats->entries_live;
+  d["entries_expired"] = stats->entries_expired;
+  d["load"] = stats->load;
+  d["groups_per_hit"] = stats->groups_per_hit;
+  d["groups_per_miss"] = stats->groups_per_miss;
+  d["displaced"] = stats->displaced;
+  d["max_reach"] = stats->max_reach;
+  d["page_bytes"] = stats->page_bytes;
+  d["pages"] = stats->pages;
+  d["pages_free"] = stats->pages_free;
+  d["writers"] = stats->writers;
+  d["max_writers"] = stats->max_writers;
+  d["retries"] = stats->retries;
+  d["waits"] = stats->waits;
+  d["recoveries"] = stats->recoveries;
+  d["segment_bytes"] = stats->segment_bytes;
+  d["huge_page_bytes"] = stats->huge_page_bytes;
+  return d;
+}
+
+std::vector<std::string> Table::Verify() {
+  const Use use(*this);
+  Dict& table = dict();
+  absl::StatusOr<VerifyReport> report = absl::UnknownError("");
+  {
+    nb::gil_scoped_release release;
+    report = table.Verify();
+  }
+  if (!report.ok()) Throw(report.status());
+  return report->errors;
+}
+
+uint32_t Table::Recover() {
+  const Use use(*this);
+  const absl::StatusOr<uint32_t> recovered = dict().Recover();
+  if (!recovered.ok()) Throw(recovered.status());
+  return *recovered;
+}
+
+void Table::Close() {
+  closing_ = true;
+  if (!dict_.has_value()) return;
+  dict_->Close();
+#ifndef Py_GIL_DISABLED
+  if (users_ == 0) dict_.reset();
+#endif
+}
+
+uint64_t Table::capacity() { return dict().capacity(); }
+uint64_t Table::value_bytes() { return dict().value_bytes(); }
+uint64_t Table::segment_bytes() { return dict().segment_bytes(); }
+
+absl::StatusOr<Dict::LockGuard> Table::Lock() {
+  const Use use(*this);
+  return dict().Lock();
+}
+
+Section::~Section() {
+  // Dropped while it is held, and not by its holder, who alone can let go: held until that thread ends.
+  if (!held_.empty() && holder_ != std::this_thread::get_id()) new std::vector<Dict::LockGuard>(std::move(held_));
+}
+
+void Section::Enter() {
+  if (!held_.empty() && holder_ != std::this_thread::get_id()) {
+    // Another thread of ours has it: each thread takes a section of its own.
+    throw std::runtime_error("this section is held by another thread; call lock() for each");
+  }
+  absl::StatusOr<Dict::LockGuard> guard = nb::cast<Table&>(table_).Lock();
+  if (!guard.ok()) Throw(guard.status());
+  holder_ = std::this_thread::get_id();
+  held_.push_back(*std::move(guard));
+}
+
+void Section::Exit() {
+  if (held_.empty()) throw std::runtime_error("the section was not entered");
+  if (holder_ != std::this_thread::get_id()) {
+    throw std::runtime_error("a section must be left by the thread that entered it");
+  }
+  held_.pop_back();
+}
+
+}  // namespace segdict::python

@@ -1,0 +1,51 @@
+"""The exceptions of this package. Each also is the built-in one that fits, so that code may catch that instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Error(Exception):
+    """The base of this package's own exceptions."""
+
+
+class FullError(Error, ValueError):
+    """There is no room for the entry; the dict is as it was. Its cause, a MemoryError, says what is full."""
+
+
+class ClosedError(Error, ValueError):
+    """The dict was closed."""
+
+
+class FormatError(Error, ValueError):
+    """What has this name is no segdict, or one that cannot be opened like this."""
+
+
+class CorruptError(Error, OSError):
+    """The segment is damaged. Nothing was changed."""
+
+
+class ContentionError(Error, RuntimeError):
+    """The entry changed too often under this call; trying again is all there is to do."""
+
+
+class WaitTimeoutError(Error, TimeoutError):
+    """Another writer, probably a stopped one, was waited for longer than wait_limit."""
+
+
+class ReadOnlyError(Error, TypeError):
+    """A write through a handle that was opened read-only."""
+
+
+class SerializationError(ValueError):
+    """A value cannot be serialized. The dict is as it was."""
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(f"Failed to serialize data: {data!r}")
+
+
+class DeserializationError(ValueError):
+    """Stored bytes cannot be made into an object by this handle's serializer."""
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data if isinstance(data, str) else f"Failed to deserialize data: {data!r}")

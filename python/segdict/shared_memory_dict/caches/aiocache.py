@@ -1,0 +1,5 @@
+"""The cache for aiocache; see segdict.caches.aiocache."""
+
+from ...caches.aiocache import SharedMemoryCache
+
+__all__ = ["SharedMemoryCache"]

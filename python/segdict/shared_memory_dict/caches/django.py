@@ -1,0 +1,5 @@
+"""The cache for Django; see segdict.caches.django."""
+
+from ...caches.django import SharedMemoryCache
+
+__all__ = ["SharedMemoryCache"]
