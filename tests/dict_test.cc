@@ -752,6 +752,80 @@ TEST_P(Shapes, TouchKeepsValueTypeAndPlace) {
   EXPECT_EQ(Must(dict_.Verify()).blocks, 0u);
 }
 
+// Every way of writing to an entry that is there, at sizes that lie in the slot and in a block.
+TEST_P(Shapes, KeepTtl) {
+  const WriteOptions keep{.type = Type::kString, .ttl = absl::Seconds(1), .keep_ttl = true};
+  for (const size_t size : {0u, 9u, 40u, 200u, 5000u}) {
+    SCOPED_TRACE(size);
+    const std::string value = Bytes(size, 2);
+    const auto expect = [&](absl::Duration least, absl::Duration most) {
+      const Copy now = *Look(dict_, "k");
+      EXPECT_EQ(now.value, value);
+      EXPECT_EQ(now.type, Type::kString);
+      EXPECT_GE(now.ttl, least);
+      EXPECT_LE(now.ttl, most);
+    };
+    const std::string_view parts[] = {std::string_view(value).substr(0, size / 2),
+                                      std::string_view(value).substr(size / 2)};
+    const std::vector<std::function<absl::Status()>> writes = {
+        [&] { return dict_.Set("k", value, keep); },
+        [&] { return dict_.SetParts("k", parts, keep); },
+        [&] { return dict_.Replace("k", value, keep); },
+        [&] { return dict_.CompareAndSet("k", Look(dict_, "k")->version, value, keep).status(); },
+        [&] {
+          return dict_.Update(
+              "k", [&](const Entry*) { return std::optional(value); }, keep);
+        },
+    };
+    for (const auto& write : writes) {
+      ASSERT_OK(dict_.Set("k", "old", {.ttl = absl::Hours(1)}));
+      ASSERT_OK(write());
+      expect(absl::Minutes(59), absl::Hours(1));
+      ASSERT_OK(dict_.Set("k", "old"));
+      ASSERT_OK(write());
+      expect(absl::InfiniteDuration(), absl::InfiniteDuration());
+    }
+    // One that is not there, or has expired, gets the time that is given.
+    ASSERT_OK(dict_.Erase("k"));
+    ASSERT_OK(dict_.Set("k", value, keep));
+    expect(absl::ZeroDuration(), absl::Seconds(1));
+    ASSERT_OK(dict_.Set("k", "old", {.ttl = absl::ZeroDuration()}));
+    ASSERT_OK(dict_.SetParts("k", parts, keep));
+    expect(absl::ZeroDuration(), absl::Seconds(1));
+  }
+  EXPECT_TRUE(IsSound(dict_));
+}
+
+TEST_P(Shapes, MoveToEnd) {
+  ASSERT_OK(dict_.Set("a", "1"));
+  if (!GetParam().ordered) {
+    EXPECT_CODE(dict_.MoveToEnd("a"), kFailedPrecondition);
+    return;
+  }
+  const std::string long_value = Bytes(5000, 1);
+  ASSERT_OK(dict_.Set("b", long_value, {.type = Type::kJson, .ttl = absl::Hours(1)}));
+  ASSERT_OK(dict_.Set("c", "3"));
+  const auto keys = [&] {
+    std::string all;
+    EXPECT_OK(dict_.ForEachOrdered(Direction::kForward, [&](const Entry& entry) {
+      all += entry.key;
+      return true;
+    }));
+    return all;
+  };
+  EXPECT_EQ(keys(), "abc");
+  ASSERT_OK(dict_.MoveToEnd("a"));
+  EXPECT_EQ(keys(), "bca");
+  ASSERT_OK(dict_.MoveToEnd("b"));
+  EXPECT_EQ(keys(), "cab");
+  const Copy b = *Look(dict_, "b");
+  EXPECT_EQ(b.value, long_value);
+  EXPECT_EQ(b.type, Type::kJson);
+  EXPECT_GT(b.ttl, absl::Minutes(59));
+  EXPECT_CODE(dict_.MoveToEnd("nothing"), kNotFound);
+  EXPECT_TRUE(IsSound(dict_));
+}
+
 TEST_P(Shapes, TouchDoesNotCopyABlock) {
   // The value fills the arena: a copy would find no room.
   const Stats stats = Must(dict_.GetStats());

@@ -120,7 +120,11 @@ void Init(Table* self, const std::string& kind, nb::handle where, const std::str
 
 void Unlink(const std::string& kind, nb::handle where) {
   const Location location = ToLocation(kind, where);
-  const absl::Status status = Dict::Unlink(location);
+  absl::Status status;
+  {
+    nb::gil_scoped_release release;
+    status = Dict::Unlink(location);
+  }
   if (!status.ok()) ThrowOpen(status, location.text());
 }
 

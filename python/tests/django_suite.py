@@ -143,7 +143,7 @@ def classes() -> Iterator[type[unittest.TestCase]]:
     base = override_settings(CACHES=tests.caches_setting_for_tests(BACKEND=BACKEND, LOCATION=location))
     yield base(type("BaseCacheTests", (tests.BaseCacheTests, TestCase), {}))
 
-    backend.ThroughTwins = through_twins(backend.SharedMemoryCache)  # type: ignore[attr-defined]
+    backend.ThroughTwins = through_twins(backend.SharedMemoryCache)  # type: ignore[attr-defined, unused-ignore]
     path = BACKEND.replace("SharedMemoryCache", "ThroughTwins")
     twins = override_settings(CACHES=tests.caches_setting_for_tests(BACKEND=path, LOCATION=location))
     yield twins(type("ThroughTwins", (tests.BaseCacheTests, TestCase), {}))

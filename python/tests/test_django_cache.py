@@ -1,4 +1,4 @@
-# mypy: disable-error-code="import-not-found,import-untyped,func-returns-value"
+# mypy: disable-error-code="import-not-found,import-untyped,func-returns-value,unused-ignore"
 """The cache for Django: what Django's own tests (django_suite.py) do not see, above all several processes."""
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import pytest
 
 pytest.importorskip("django")
 
-from django.conf import settings
-from django.core.cache.backends.base import BaseCache, CacheKeyWarning
+from django.conf import settings  # type: ignore[import-not-found]
+from django.core.cache.backends.base import BaseCache, CacheKeyWarning  # type: ignore[import-not-found]
 
 import segdict
 from conftest import run_python
