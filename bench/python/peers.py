@@ -39,7 +39,7 @@ class Store:
 VALUE = "small value"
 
 
-def _subscripted(d: Any) -> Store:
+def _subscripted(d: Any, fill: Callable[[dict[str, Any]], None] | None = None) -> Store:
     def read(keys: list[str]) -> None:
         for key in keys:
             d[key]
@@ -48,7 +48,7 @@ def _subscripted(d: Any) -> Store:
         for key in keys:
             d[key] = VALUE
 
-    return Store(read, write, d.update)
+    return Store(read, write, fill or d.update)
 
 
 @contextlib.contextmanager
@@ -147,8 +147,7 @@ def disk_cache(size: int) -> Iterator[Store]:
                 for key, value in items.items():
                     cache[key] = value
 
-        store = _subscripted(cache)
-        yield Store(store.read, store.write, fill)
+        yield _subscripted(cache, fill)
     shutil.rmtree(folder)
 
 

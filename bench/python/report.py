@@ -80,7 +80,7 @@ def text(results: dict[str, list[Result]]) -> str:
 
 
 def plot(results: list[Result], path: pathlib.Path) -> None:
-    matplotlib.rcParams.update({"svg.hashsalt": "segdict", "font.size": 9})
+    matplotlib.rcParams.update({"svg.hashsalt": "segdict", "svg.fonttype": "none", "font.size": 9})
     figure, panels = pyplot.subplots(1, 2, figsize=(9, 4.2), sharey=True, layout="constrained")
     for axes, operation in zip(panels, ("get", "set")):
         for peer, colour in COLOURS.items():

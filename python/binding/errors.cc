@@ -18,9 +18,14 @@ struct Errors {
 };
 Errors errors;
 
+// A text that may name a file, in any bytes.
+nb::object Text(const std::string& text) {
+  return nb::steal(PyUnicode_DecodeFSDefaultAndSize(text.data(), static_cast<Py_ssize_t>(text.size())));
+}
+
 void SetText(PyObject* type, const absl::Status& status) {
-  const std::string text(status.message());
-  PyErr_SetString(type, text.c_str());
+  const nb::object text = Text(std::string(status.message()));
+  if (text.is_valid()) PyErr_SetObject(type, text.ptr());
 }
 
 // FullError("exceeds available storage") from MemoryError(what is full).
@@ -46,12 +51,14 @@ void SetFull(const absl::Status& status) {
 }
 
 void SetOs(int number, const absl::Status& status, const std::string& where) {
-  const std::string text(status.message());
+  const nb::object text = Text(std::string(status.message()));
+  const nb::object file = Text(where);
+  if (!text.is_valid() || !file.is_valid()) return;
   // OSError(errno, text, filename) makes the subclass: FileNotFoundError and so on.
-  PyObject* const arguments = Py_BuildValue("(iss)", number, text.c_str(), where.c_str());
-  if (arguments == nullptr) return;
-  PyErr_SetObject(PyExc_OSError, arguments);
-  Py_DECREF(arguments);
+  PyObject* const error = PyObject_CallFunction(PyExc_OSError, "iOO", number, text.ptr(), file.ptr());
+  if (error == nullptr) return;
+  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error)), error);
+  Py_DECREF(error);
 }
 
 }  // namespace

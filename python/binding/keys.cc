@@ -284,12 +284,16 @@ class Decoder {
   }
 
   PyObject* Collection(char kind, size_t n, int depth) {
+    // Room is made for what is there, not for what the length promises: it is wrong if the bytes are damaged.
+    std::vector<nb::object> made;
+    for (size_t i = 0; i < n; ++i) {
+      made.push_back(nb::steal(Item(depth + 1)));
+      if (!made.back().is_valid()) return nullptr;
+    }
     nb::object items = nb::steal(PyTuple_New(static_cast<Py_ssize_t>(n)));
     if (!items.is_valid()) return nullptr;
     for (size_t i = 0; i < n; ++i) {
-      PyObject* const item = Item(depth + 1);
-      if (item == nullptr) return nullptr;
-      PyTuple_SET_ITEM(items.ptr(), static_cast<Py_ssize_t>(i), item);
+      PyTuple_SET_ITEM(items.ptr(), static_cast<Py_ssize_t>(i), made[i].release().ptr());
     }
     return kind == 't' ? items.release().ptr() : PyFrozenSet_New(items.ptr());
   }
@@ -329,6 +333,7 @@ bool Key::EncodeOther(PyObject* key, bool pickle) {
     const double value = PyFloat_AS_DOUBLE(key);
     carried_.assign(1, 'f').append(reinterpret_cast<const char*>(&value), sizeof(value));
   } else if (!exact && pickle && !PutMade('p', nb::steal(CallHelper("pickle_key", key)), &carried_)) {
+    if (PyErr_ExceptionMatches(PyExc_Exception) == 0) return false;  // Ctrl-C
     PyErr_Clear();
   }
   if (!fits && carried_.empty()) {

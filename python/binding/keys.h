@@ -14,8 +14,8 @@
 // Lengths are LEB128. As in a dict, 1, 1.0 and True are one key, and so is whatever equals a number and has its hash
 // (Decimal, Fraction, NumPy's scalars, members of IntEnum); subclasses of str, bytes, tuple ... are keys as their
 // contents. What is looked up by pickle is found if the pickle is the same: true for members of Enum, dates, UUIDs,
-// frozen dataclasses of such. A key that would be longer than the table takes (65,535 bytes) is looked up by a digest:
-// 0xF9 and 32 bytes of BLAKE2b.
+// Decimals (without the zeros at their ends), frozen dataclasses of such. A key that would be longer than the table
+// takes (65,535 bytes) is looked up by a digest: 0xF9 and 32 bytes of BLAKE2b.
 //
 // Iteration gives the key that was set, not its canonical form: where the bytes do not tell (True, 1.0, a namedtuple,
 // a digest), the value carries the key; see values.h.

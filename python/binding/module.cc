@@ -5,8 +5,10 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <cmath>
 #include <functional>
 
+#include "python/binding/interpreter.h"
 #include "python/binding/table.h"
 
 namespace segdict::python {
@@ -71,6 +73,7 @@ int Traverse(PyObject* self, visitproc visit, void* arg) {
 }
 
 int ClearReferences(PyObject* self) {
+  if (!nb::inst_ready(self)) return 0;  // nothing is there yet
   Codec& codec = nb::inst_ptr<Table>(self)->codec();
   codec.dump = nb::none();
   codec.load = nb::none();
@@ -84,6 +87,22 @@ PyType_Slot table_slots[] = {{Py_mp_subscript, reinterpret_cast<void*>(Subscript
                              {Py_tp_traverse, reinterpret_cast<void*>(Traverse)},
                              {Py_tp_clear, reinterpret_cast<void*>(ClearReferences)},
                              {0, nullptr}};
+
+// A section keeps its table, which may keep the section.
+int TraverseSection(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  if (nb::inst_ready(self)) Py_VISIT(nb::inst_ptr<Section>(self)->table().ptr());
+  return 0;
+}
+
+int ClearSection(PyObject* self) {
+  if (nb::inst_ready(self)) nb::inst_ptr<Section>(self)->table() = nb::none();
+  return 0;
+}
+
+PyType_Slot section_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(TraverseSection)},
+                               {Py_tp_clear, reinterpret_cast<void*>(ClearSection)},
+                               {0, nullptr}};
 
 Table::What ToWhat(const std::string& what) {
   if (what == "keys") return Table::What::kKeys;
@@ -106,6 +125,9 @@ void Init(Table* self, const std::string& kind, nb::handle where, const std::str
                   .group = group,
                   .lock_mode = lock ? LockMode::kGlobalMutex : LockMode::kPerSlot,
                   .read_only = read_only};
+  if (wait_limit.has_value() && std::isnan(*wait_limit)) {
+    throw nb::value_error("wait_limit must be a number of seconds, not nan");
+  }
   if (wait_limit.has_value()) options.wait_limit = absl::Seconds(*wait_limit);
   options.trusted_owners.assign(trusted_owners.begin(), trusted_owners.end());
   options.huge_pages = huge_pages;
@@ -122,7 +144,7 @@ void Unlink(const std::string& kind, nb::handle where) {
   const Location location = ToLocation(kind, where);
   absl::Status status;
   {
-    nb::gil_scoped_release release;
+    const Released released;
     status = Dict::Unlink(location);
   }
   if (!status.ok()) ThrowOpen(status, location.text());
@@ -155,7 +177,7 @@ NB_MODULE(_core, m) {
     return std::hash<uint64_t>()(v.slot * 0x9e3779b97f4a7c15 + v.seq);
   });
 
-  nb::class_<Section>(m, "Section")
+  nb::class_<Section>(m, "Section", nb::type_slots(section_slots))
       .def("__enter__",
            [](nb::object self) {
              nb::cast<Section&>(self).Enter();

@@ -1,5 +1,6 @@
 #include "python/binding/table.h"
 
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -7,9 +8,17 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "python/binding/interpreter.h"
 
 namespace segdict::python {
 namespace {
+
+// Of a thread, for the life of the process: the system gives its own number for one to the next when it has ended.
+uint64_t ThisThread() {
+  static std::atomic<uint64_t> last{0};
+  thread_local const uint64_t mine = ++last;
+  return mine;
+}
 
 // Sleeps without the interpreter's lock, and looks for signals (Ctrl-C) after each sleep.
 class GilBlocking : public Blocking {
@@ -18,11 +27,14 @@ class GilBlocking : public Blocking {
     if (PyGILState_Check() == 0) {
       // Within a long copy.
       sleep();
-      nb::gil_scoped_acquire acquire;
-      return PyErr_CheckSignals() == 0;
+      PyGILState_STATE state{};
+      TakeInterpreter([&state] { state = PyGILState_Ensure(); });
+      const bool go_on = PyErr_CheckSignals() == 0;
+      PyGILState_Release(state);
+      return go_on;
     }
     {
-      nb::gil_scoped_release release;
+      const Released released;
       sleep();
     }
     return PyErr_CheckSignals() == 0;
@@ -75,17 +87,21 @@ void Encode(Key& key, nb::handle object, const Codec& codec) {
 template <class Body>
 auto Copying(size_t bytes, Body&& body) {
   if (bytes < kLongCopy) return body();
-  nb::gil_scoped_release release;
+  const Released released;
   return body();
 }
 
 }  // namespace
 
 Location ToLocation(const std::string& kind, nb::handle where) {
-  if (kind == "fd") return Descriptor(nb::cast<int>(where));
-  nb::object text =
-      nb::steal(PyUnicode_Check(where.ptr()) ? PyUnicode_EncodeFSDefault(where.ptr()) : PyObject_Bytes(where.ptr()));
-  if (!text.is_valid()) ThrowSet();
+  if (kind == "fd") {
+    const int fd = PyObject_AsFileDescriptor(where.ptr());
+    if (fd < 0) ThrowSet();
+    return Descriptor(fd);
+  }
+  PyObject* encoded = nullptr;
+  if (PyUnicode_FSConverter(where.ptr(), &encoded) == 0) ThrowSet();
+  const nb::object text = nb::steal(encoded);
   const std::string bytes(PyBytes_AS_STRING(text.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(text.ptr())));
   return kind == "path" ? Path(bytes) : Name(bytes);
 }
@@ -94,7 +110,7 @@ Table::Table(const Location& location, How how, Options options, Codec codec) : 
   options.blocking = TheBlocking();
   absl::StatusOr<Dict> dict = absl::UnknownError("");
   {
-    nb::gil_scoped_release release;
+    const Released released;
     dict = how == How::kOpen     ? Dict::Open(location, options)
            : how == How::kCreate ? Dict::Create(location, options)
                                  : Dict::OpenOrCreate(location, options);
@@ -108,7 +124,7 @@ Table::Table(const Location& location, How how, Options options, Codec codec) : 
 }
 
 Dict& Table::dict() {
-  if (!dict_.has_value()) Throw(absl::FailedPreconditionError("this dict was closed"));
+  if (closing_ || !dict_.has_value()) Throw(absl::FailedPreconditionError("this dict was closed"));
   return *dict_;
 }
 
@@ -137,6 +153,13 @@ nb::object Table::DecodeKeyOf(std::string_view key, Type type, std::string_view 
 // ---- Reading ------------------------------------------------------------------------------------------------
 
 PyObject* Table::Subscript(PyObject* key_object) {
+  bool missing = false;
+  PyObject* const value = Look(key_object, &missing);
+  if (missing) SetError(absl::NotFoundError(""), key_object);
+  return value;
+}
+
+PyObject* Table::Look(PyObject* key_object, bool* missing) {
   Key key;
   if (!key.Encode(key_object, codec_.pickle)) return nullptr;
   if (!dict_.has_value()) [[unlikely]] {
@@ -148,13 +171,14 @@ PyObject* Table::Subscript(PyObject* key_object) {
   const absl::Status status = dict_->Get(key.view(), buffer, &info);
   if (status.ok()) [[likely]]
     return DecodeValue(info.type, {buffer, info.length}, codec_);
-  if (absl::IsOutOfRange(status)) return GetLong(key.view(), info, key_object);
-  SetError(status, key_object);
+  if (absl::IsOutOfRange(status)) return GetLong(key.view(), info, missing);
+  *missing = absl::IsNotFound(status);
+  if (!*missing) SetError(status, key_object);
   return nullptr;
 }
 
 // Straight into the object that the value becomes, where that has its bytes as they are.
-PyObject* Table::GetLong(std::string_view key, ValueInfo info, PyObject* shown) {
+PyObject* Table::GetLong(std::string_view key, ValueInfo info, bool* missing) {
   const Use use(*this);
   for (;;) {
     const auto type = static_cast<uint8_t>(info.type);
@@ -183,7 +207,8 @@ PyObject* Table::GetLong(std::string_view key, ValueInfo info, PyObject* shown) 
     if (view.obj != nullptr) PyBuffer_Release(&view);
     if (absl::IsOutOfRange(status)) continue;
     if (!status.ok()) {
-      SetError(status, shown);
+      *missing = absl::IsNotFound(status);
+      if (!*missing) SetError(status, nullptr);
       return nullptr;
     }
     if (scratch != nullptr) return DecodeValue(info.type, {to, info.length}, codec_);
@@ -205,11 +230,10 @@ int Table::Contains(PyObject* key_object) {
 Py_ssize_t Table::Length() { return static_cast<Py_ssize_t>(dict().size()); }
 
 nb::object Table::Get(nb::handle key, nb::object fallback) {
-  PyObject* const value = Subscript(key.ptr());
+  bool missing = false;
+  PyObject* const value = Look(key.ptr(), &missing);
   if (value != nullptr) return nb::steal(value);
-  // Only a missing key is KeyError here: a loader's own is not.
-  if (PyErr_ExceptionMatches(PyExc_KeyError) == 0) ThrowSet();
-  PyErr_Clear();
+  if (!missing) ThrowSet();
   return fallback;
 }
 
@@ -272,12 +296,39 @@ uint64_t Table::ReadInto(nb::handle key_object, nb::handle buffer) {
   const absl::Status status = Copying(size, [&] {
     return table.Get(key.view(), {static_cast<char*>(view.buffer.buf), size}, &info);
   });
+  if ((absl::IsOutOfRange(status) || status.ok()) && (static_cast<uint8_t>(info.type) & kCarriesKey) != 0) {
+    return ReadRest(key.view(), key_object, {static_cast<char*>(view.buffer.buf), size});
+  }
   if (absl::IsOutOfRange(status)) throw nb::value_error(std::string(status.message()).c_str());
   if (!status.ok()) Throw(status, key_object.ptr());
   if (info.type != Type::kBytes && static_cast<uint8_t>(info.type) != kByteArray) {
     throw nb::type_error("the value is not bytes");
   }
   return info.length;
+}
+
+// ReadInto for a value that carries its key.
+uint64_t Table::ReadRest(std::string_view key, nb::handle key_object, std::span<char> buffer) {
+  std::string bytes;
+  Type type{};
+  const absl::Status status = dict().Visit(key, [&](const Entry& entry) {
+    type = entry.type;
+    bytes.assign(entry.value);
+  });
+  if (!status.ok()) Throw(status, key_object.ptr());
+  std::string_view carried, value = bytes;
+  if ((static_cast<uint8_t>(type) & kCarriesKey) != 0 && !SplitCarried(bytes, &carried, &value)) {
+    SetUndecodable("Failed to deserialize data: the value is shorter than the key that it carries");
+    ThrowSet();
+  }
+  const auto plain = static_cast<uint8_t>(static_cast<uint8_t>(type) & ~kCarriesKey);
+  if (plain != static_cast<uint8_t>(Type::kBytes) && plain != kByteArray)
+    throw nb::type_error("the value is not bytes");
+  if (value.size() > buffer.size()) {
+    throw nb::value_error(absl::StrCat("the value has ", value.size(), " bytes, the buffer ", buffer.size()).c_str());
+  }
+  value.copy(buffer.data(), value.size());
+  return value.size();
 }
 
 // ---- Writing ------------------------------------------------------------------------------------------------
@@ -420,6 +471,11 @@ bool Table::Touch(nb::handle key_object, nb::handle ttl) {
   Encode(key, key_object, codec_);
   const WriteOptions options = ToOptions(ttl, Type::kBytes);
   const Use use(*this);
+  if (options.keep_ttl) {
+    const absl::StatusOr<bool> there = dict().Contains(key.view());
+    if (!there.ok()) Throw(there.status(), key_object.ptr());
+    return *there;
+  }
   const absl::Status status = dict().Touch(key.view(), options.ttl);
   if (absl::IsNotFound(status)) return false;
   if (!status.ok()) Throw(status, key_object.ptr());
@@ -473,7 +529,7 @@ nb::object Table::PopItem() {
     absl::Status status;
     Dict& table = dict();
     {
-      nb::gil_scoped_release release;
+      const Released released;
       status = ordered_ ? table.ForEachOrdered(Direction::kBackward, take) : table.ForEach(take);
     }
     if (!status.ok()) Throw(status);
@@ -519,7 +575,7 @@ nb::list Table::Entries(What what, bool reverse) {
   absl::Status status;
   Dict& table = dict();
   {
-    nb::gil_scoped_release release;
+    const Released released;
     status = ordered_ ? table.ForEachOrdered(reverse ? Direction::kBackward : Direction::kForward, collect)
                       : table.ForEach(collect);
   }
@@ -546,7 +602,7 @@ nb::dict Table::GetStats() {
   Dict& table = dict();
   absl::StatusOr<Stats> stats = absl::UnknownError("");
   {
-    nb::gil_scoped_release release;
+    const Released released;
     stats = table.GetStats();
   }
   if (!stats.ok()) Throw(stats.status());
@@ -578,7 +634,7 @@ std::vector<std::string> Table::Verify() {
   Dict& table = dict();
   absl::StatusOr<VerifyReport> report = absl::UnknownError("");
   {
-    nb::gil_scoped_release release;
+    const Released released;
     report = table.Verify();
   }
   if (!report.ok()) Throw(report.status());
@@ -612,25 +668,29 @@ absl::StatusOr<Dict::LockGuard> Table::Lock() {
 
 Section::~Section() {
   // Dropped while it is held, and not by its holder, who alone can let go: held until that thread ends.
-  if (!held_.empty() && holder_ != std::this_thread::get_id()) new std::vector<Dict::LockGuard>(std::move(held_));
+  if (holder_ != ThisThread()) Abandon();
+}
+
+void Section::Abandon() {
+  if (!held_.empty()) new std::vector<Dict::LockGuard>(std::exchange(held_, {}));
 }
 
 void Section::Enter() {
-  if (!held_.empty() && holder_ != std::this_thread::get_id()) {
+  if (!held_.empty() && holder_ != ThisThread()) {
     // Another thread of ours has it: each thread takes a section of its own.
     throw std::runtime_error("this section is held by another thread; call lock() for each");
   }
   absl::StatusOr<Dict::LockGuard> guard = nb::cast<Table&>(table_).Lock();
   if (!guard.ok()) Throw(guard.status());
-  holder_ = std::this_thread::get_id();
+  // One that entered during the wait has ended inside: it can let go no more.
+  if (holder_ != ThisThread()) Abandon();
+  holder_ = ThisThread();
   held_.push_back(*std::move(guard));
 }
 
 void Section::Exit() {
   if (held_.empty()) throw std::runtime_error("the section was not entered");
-  if (holder_ != std::this_thread::get_id()) {
-    throw std::runtime_error("a section must be left by the thread that entered it");
-  }
+  if (holder_ != ThisThread()) throw std::runtime_error("a section must be left by the thread that entered it");
   held_.pop_back();
 }
 

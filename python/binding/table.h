@@ -12,8 +12,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
-#include <thread>
+#include <string_view>
 #include <vector>
 
 #include "python/binding/errors.h"
@@ -89,7 +90,10 @@ class Table {
   Dict& dict();
   nb::object Decode(Type type, std::string_view bytes);
   nb::object DecodeKeyOf(std::string_view key, Type type, std::string_view value);
-  PyObject* GetLong(std::string_view key, ValueInfo info, PyObject* shown);
+  // New references or null; null without a Python error: *missing.
+  PyObject* Look(PyObject* key, bool* missing);
+  PyObject* GetLong(std::string_view key, ValueInfo info, bool* missing);
+  uint64_t ReadRest(std::string_view key, nb::handle key_object, std::span<char> buffer);
   // False with the Python error set.
   bool EncodeEntry(PyObject* key_object, PyObject* value_object, Key* key, Value* value);
   absl::Status Store(const Key& key, const Value& value, const WriteOptions& options);
@@ -111,11 +115,15 @@ class Section {
   ~Section();
   void Enter();
   void Exit();
+  nb::object& table() { return table_; }
 
  private:
+  // Leaves the guards of a thread that is not this one alone.
+  void Abandon();
+
   nb::object table_;
   std::vector<Dict::LockGuard> held_;
-  std::thread::id holder_;
+  uint64_t holder_ = 0;
 };
 
 }  // namespace segdict::python

@@ -6,6 +6,7 @@ Header: its length (2 bytes, little-endian; a multiple of 16, itself included, s
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Any
 
@@ -13,11 +14,20 @@ import numpy as np
 
 from .errors import DeserializationError
 
+# What dtype.str is for the arrays that are stored. Nothing else gets to np.dtype, whose language of commas, brackets
+# and quotients is not made for damaged bytes.
+_DTYPE = re.compile(
+    r"[<>|](?:[biufcSUV][1-9][0-9]{0,9}|[mM]8(?:\[(?:[1-9][0-9]{0,8})?(?:Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?)",
+    re.ASCII,
+)
+
 
 def encode(array: Any) -> tuple[bytes, Any] | None:
-    """(header, buffer of the elements); None for an array that needs a serializer (objects, fields)."""
+    """(header, buffer of the elements); None for an array that needs a serializer (objects, fields, foreign types)."""
     dtype = array.dtype
-    if dtype.hasobject or dtype.names is not None or dtype.subdtype is not None:
+    if dtype.hasobject or dtype.names is not None or dtype.subdtype is not None or not _DTYPE.fullmatch(dtype.str):
+        return None
+    if np.dtype(dtype.str) != dtype:  # a type of another package
         return None
     fortran = array.flags.f_contiguous and not array.flags.c_contiguous
     flat = array.T if fortran else np.ascontiguousarray(array)
@@ -38,9 +48,10 @@ def view(data: Any) -> Any:
         (length,) = struct.unpack_from("<H", data)
         order, ndim = struct.unpack_from("<cB", data, 2)
         shape = struct.unpack_from(f"<{ndim}q", data, 4)
-        dtype = np.dtype(bytes(data[4 + 8 * ndim : length]).rstrip(b"\0").decode())
-        if dtype.hasobject or order not in (b"C", b"F") or any(n < 0 for n in shape):
+        text = bytes(data[4 + 8 * ndim : length]).rstrip(b"\0").decode("ascii")
+        if not _DTYPE.fullmatch(text) or order not in (b"C", b"F") or any(n < 0 for n in shape):
             raise ValueError
+        dtype = np.dtype(text)
         flat = data[length:].view(dtype)
         return flat.reshape(shape[::-1]).T if order == b"F" else flat.reshape(shape)
     except (struct.error, ValueError, TypeError) as error:

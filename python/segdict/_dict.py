@@ -139,8 +139,10 @@ class Dict(_Table[K, V]):
             where = os.path.abspath(os.fspath(cast("str", where)))
         if exclusive and capacity is None:
             raise TypeError("exclusive needs a capacity")
+        capacity = None if capacity is None else operator.index(capacity)  # a plain int
+        value_bytes = None if value_bytes is None else operator.index(value_bytes)
         for option, number in (("capacity", capacity), ("value_bytes", value_bytes)):
-            if number is not None and not 0 <= operator.index(number) < 1 << 48:
+            if number is not None and not 0 <= number < 1 << 48:
                 raise ValueError(f"{option} is {number}; a number from 0 to 2**48 - 1 is expected")
         how = "open" if capacity is None else "create" if exclusive else "open_or_create"
         handle: dict[str, Any] = {
@@ -207,9 +209,9 @@ class Dict(_Table[K, V]):
 
     if TYPE_CHECKING:
 
-        def __getitem__(self, key: K) -> V: ...
-        def __setitem__(self, key: K, value: V) -> None: ...
-        def __delitem__(self, key: K) -> None: ...
+        def __getitem__(self, key: K, /) -> V: ...
+        def __setitem__(self, key: K, value: V, /) -> None: ...
+        def __delitem__(self, key: K, /) -> None: ...
         def set(self, key: K, value: V, ttl: float | EllipsisType | None = None) -> None:
             """Sets the value, with a time to live."""
 
@@ -230,7 +232,7 @@ class Dict(_Table[K, V]):
         return iter(self._entries("keys", True))
 
     def keys(self) -> KeysView[K]:
-        return KeysView(cast("Mapping[K, Any]", self))
+        return _Keys(cast("Mapping[K, Any]", self))
 
     def values(self) -> ValuesView[V]:
         return _Values(cast("Mapping[Any, V]", self))
@@ -254,7 +256,7 @@ class Dict(_Table[K, V]):
     def __or__(self, other: Mapping[K, V]) -> dict[K, V]:
         if not isinstance(other, Mapping):
             return NotImplemented
-        return {**self.copy(), **other}
+        return {**self.copy(), **(other.copy() if isinstance(other, Dict) else other)}
 
     def __ror__(self, other: Mapping[K, V]) -> dict[K, V]:
         if not isinstance(other, Mapping):
@@ -283,7 +285,9 @@ class Dict(_Table[K, V]):
             if self.add(key, cast("V", default)):
                 return cast("V", default)
 
-    def update(self, *args: Any, ttl: float | EllipsisType | None = ..., default: Any = _MISSING, **kwargs: Any) -> Any:
+    def update(
+        self, /, *args: Any, ttl: float | EllipsisType | None = ..., default: Any = _MISSING, **kwargs: Any
+    ) -> Any:
         """``update(mapping_or_pairs, **items)``: sets them one by one, as dict.update does.
 
         ``update(key, fn, default=..., ttl=...)``: atomically replaces the value by ``fn(value)`` and returns that. For
@@ -301,7 +305,10 @@ class Dict(_Table[K, V]):
         if default is not _MISSING:
             kwargs["default"] = default
         for other in args:
-            if isinstance(other, Mapping):
+            if isinstance(other, Dict):  # whose entries may go meanwhile
+                for key, value in other.copy().items():
+                    self[key] = value
+            elif isinstance(other, Mapping):
                 for key in other:
                     self[key] = other[key]
             elif hasattr(other, "keys"):
@@ -433,8 +440,16 @@ class Dict(_Table[K, V]):
                 return made
 
 
+class _Keys(KeysView[K]):
+    def __reversed__(self) -> Iterator[K]:
+        return iter(self._mapping._entries("keys", True))  # type: ignore[attr-defined]
+
+
 class _Values(ValuesView[V]):
     """Reads all values at once: one key after the other might miss what is overwritten meanwhile."""
+
+    def __contains__(self, value: object) -> bool:
+        return any(value is other or value == other for other in self)
 
     def __iter__(self) -> Iterator[V]:
         return iter(self._mapping._entries("values"))  # type: ignore[attr-defined]

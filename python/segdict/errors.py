@@ -43,6 +43,9 @@ class SerializationError(ValueError):
     def __init__(self, data: Any) -> None:
         super().__init__(f"Failed to serialize data: {data!r}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SerializationError.__new__, (type(self), *self.args)  # the text as it is
+
 
 class DeserializationError(ValueError):
     """Stored bytes cannot be made into an object by this handle's serializer."""

@@ -99,10 +99,11 @@ def main() -> int:
     taken = [path for path in SEGMENTS if glob.glob(path)]
     if taken:
         sys.exit(f"the tests use these segments, and they are there already: {', '.join(taken)}")
-    lines, failed = [], 0
+    lines, passed, failed = [], 0, 0
     with tempfile.TemporaryDirectory() as scratch:
         for mode in (None, "0", "1"):
             counts = run(original, scratch, mode, sys.argv[1:])
+            passed += counts.get("passed", 0)
             failed += counts["failed"]
             named = "without SHARED_MEMORY_USE_LOCK" if mode is None else f"SHARED_MEMORY_USE_LOCK={mode}"
             lines.append(
@@ -110,6 +111,7 @@ def main() -> int:
                 f"{counts.get('skipped', 0)} skipped, {counts.get('different', 0)} not run (see different.py)"
             )
     print("\n".join(lines))
+    print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
 

@@ -136,7 +136,7 @@ def test_24_a_value_that_was_read_is_a_copy(name: str) -> None:
 def test_33_nothing_of_another_user_is_unpickled(name: str, tmp_path: Path) -> None:
     """#33: whoever makes /dev/shm/sm_<name> first can have the victim run any code."""
     tmp_path.chmod(0o777)
-    for parent in tmp_path.parents[:2]:
+    for parent in list(tmp_path.parents)[:2]:
         parent.chmod(parent.stat().st_mode | 0o755)
     exploded = str(tmp_path / "exploded")
 
