@@ -1,7 +1,9 @@
-// Giving the interpreter's lock away and taking it again.
+// Giving the interpreter's lock away and taking it again, and calling into Python, where others may take it.
 //
 // When the interpreter ends, it ends the threads that are left (daemons) as they take its lock, by unwinding their
-// stacks. Destructors and the library are not made for that: here such a thread waits for the end of the process.
+// stacks. Destructors and the library are not made for that (they would give references back without the lock): here
+// such a thread waits for the end of the process. So no frame with a destructor may lie between these functions and the
+// interpreter.
 #ifndef SEGDICT_PYTHON_BINDING_INTERPRETER_H_
 #define SEGDICT_PYTHON_BINDING_INTERPRETER_H_
 
@@ -10,14 +12,33 @@
 
 namespace segdict::python {
 
-// Calls `take`, which takes the lock.
-template <class Take>
-void TakeInterpreter(Take&& take) {
+// Calls `body`, which may take the lock; throws nothing.
+template <class Body>
+auto TakeInterpreter(Body&& body) {
   try {
-    take();
+    return body();
   } catch (...) {
     for (;;) pause();
   }
+}
+
+// callable(first[, second]): a new reference, or null with the Python error set.
+inline PyObject* Call(PyObject* callable, PyObject* first, PyObject* second = nullptr) {
+  return TakeInterpreter([&] { return PyObject_CallFunctionObjArgs(callable, first, second, nullptr); });
+}
+
+// module.function(argument), likewise.
+inline PyObject* CallModule(const char* module, const char* function, PyObject* argument) {
+  return TakeInterpreter([&]() -> PyObject* {
+    PyObject* const imported = PyImport_ImportModule(module);
+    if (imported == nullptr) return nullptr;
+    PyObject* const callable = PyObject_GetAttrString(imported, function);
+    Py_DECREF(imported);
+    if (callable == nullptr) return nullptr;
+    PyObject* const result = PyObject_CallFunctionObjArgs(callable, argument, nullptr);
+    Py_DECREF(callable);
+    return result;
+  });
 }
 
 // Without the lock while it lives.

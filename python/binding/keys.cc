@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "python/binding/errors.h"
+#include "python/binding/interpreter.h"
 
 namespace segdict::python {
 namespace {
@@ -29,12 +30,7 @@ void PutBytes(char kind, const char* data, size_t n, std::string* out) {
 PyObject* SurrogateBytes(PyObject* text) { return PyUnicode_AsEncodedString(text, "utf-8", "surrogatepass"); }
 
 // segdict._keys has the rare cases in Python. A new reference, or null with the error set.
-PyObject* CallHelper(const char* name, PyObject* argument) {
-  nb::object module = nb::steal(PyImport_ImportModule("segdict._keys"));
-  if (!module.is_valid()) return nullptr;
-  nb::object helper = nb::steal(PyObject_GetAttrString(module.ptr(), name));
-  return helper.is_valid() ? PyObject_CallOneArg(helper.ptr(), argument) : nullptr;
-}
+PyObject* CallHelper(const char* name, PyObject* argument) { return CallModule("segdict._keys", name, argument); }
 
 PyObject* CallHelper(const char* name, std::string_view bytes) {
   nb::object argument = nb::steal(PyBytes_FromStringAndSize(bytes.data(), static_cast<Py_ssize_t>(bytes.size())));
@@ -160,7 +156,8 @@ class Encoder {
     std::vector<std::string> items;
     nb::object iterator = nb::steal(PyObject_GetIter(key));
     if (!iterator.is_valid()) return false;
-    while (PyObject* const next = PyIter_Next(iterator.ptr())) {
+    const auto next_item = [&] { return TakeInterpreter([&] { return PyIter_Next(iterator.ptr()); }); };
+    while (PyObject* const next = next_item()) {
       nb::object item = nb::steal(next);
       Encoder encoder(pickle_, &items.emplace_back());
       if (!encoder.Item(item.ptr(), depth + 1)) return false;
@@ -176,7 +173,7 @@ class Encoder {
 
   // A number of another type is the int or float that it equals; the rest is pickled.
   bool Other(PyObject* key, int depth) {
-    if (PyObject_Hash(key) == -1) return false;  // "unhashable type"
+    if (TakeInterpreter([&] { return PyObject_Hash(key); }) == -1) return false;  // "unhashable type"
     if (PyNumber_Check(key) != 0) {
       nb::object number = nb::steal(CallHelper("equal_number", key));
       if (!number.is_valid()) return false;

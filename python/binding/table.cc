@@ -196,7 +196,9 @@ PyObject* Table::GetLong(std::string_view key, ValueInfo info, bool* missing) {
       if (!object.is_valid()) return nullptr;
       to = PyByteArray_AS_STRING(object.ptr());
     } else if (type == kArray) {
-      object = nb::module_::import_("segdict._arrays").attr("buffer")(length);
+      nb::object bytes = nb::steal(PyLong_FromSize_t(length));
+      object = nb::steal(bytes.is_valid() ? CallModule("segdict._arrays", "buffer", bytes.ptr()) : nullptr);
+      if (!object.is_valid()) return nullptr;
       if (PyObject_GetBuffer(object.ptr(), &view, PyBUF_WRITABLE) != 0) return nullptr;
       to = static_cast<char*>(view.buf);
     } else {
@@ -213,7 +215,7 @@ PyObject* Table::GetLong(std::string_view key, ValueInfo info, bool* missing) {
     }
     if (scratch != nullptr) return DecodeValue(info.type, {to, info.length}, codec_);
     if (info.length != length || static_cast<uint8_t>(info.type) != type) continue;  // overwritten meanwhile
-    if (type == kArray) object = nb::module_::import_("segdict._arrays").attr("view")(object);
+    if (type == kArray) return CallModule("segdict._arrays", "view", object.ptr());
     return object.release().ptr();
   }
 }

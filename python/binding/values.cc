@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "python/binding/errors.h"
+#include "python/binding/interpreter.h"
 
 namespace segdict::python {
 namespace {
@@ -20,9 +21,7 @@ PyTypeObject* ArrayType() {
   return reinterpret_cast<PyTypeObject*>(type);
 }
 
-nb::object CallArrays(const char* name, nb::handle argument) {
-  return nb::module_::import_("segdict._arrays").attr(name)(argument);
-}
+PyObject* CallArrays(const char* name, PyObject* argument) { return CallModule("segdict._arrays", name, argument); }
 
 }  // namespace
 
@@ -39,7 +38,7 @@ bool Value::Encode(PyObject* key, PyObject* value, const Codec& codec) {
                    Py_TYPE(value)->tp_name);
       return false;
     }
-    nb::object made = nb::steal(PyObject_CallFunctionObjArgs(codec.dump.ptr(), key, value, nullptr));
+    nb::object made = nb::steal(Call(codec.dump.ptr(), key, value));
     if (!made.is_valid()) return false;
     const Py_ssize_t n = PyTuple_Check(made.ptr()) ? PyTuple_GET_SIZE(made.ptr()) : 0;
     if (n != 2 && n != 3) {
@@ -87,7 +86,8 @@ bool Value::EncodeNative(PyObject* value, bool* known) {
       body_ = {small_, 8};
       return true;
     }
-    owner_ = nb::module_::import_("segdict._keys").attr("int_to_bytes")(nb::handle(value));
+    owner_ = nb::steal(CallModule("segdict._keys", "int_to_bytes", value));
+    if (!owner_.is_valid()) return false;
     type_ = kBigInt;
     body_ = {PyBytes_AS_STRING(owner_.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(owner_.ptr()))};
     return true;
@@ -130,7 +130,8 @@ bool Value::EncodeNative(PyObject* value, bool* known) {
 }
 
 bool Value::EncodeArray(PyObject* value, bool* known) {
-  const nb::object made = CallArrays("encode", value);  // (header, buffer), or None for arrays of objects
+  const nb::object made = nb::steal(CallArrays("encode", value));  // (header, buffer), or None for arrays of objects
+  if (!made.is_valid()) return false;
   if (made.is_none()) {
     *known = false;
     return true;
@@ -206,17 +207,12 @@ PyObject* DecodeUnusual(uint8_t type, std::string_view bytes, const Codec& codec
   }
   nb::object data = nb::steal(PyBytes_FromStringAndSize(bytes.data(), size));
   if (!data.is_valid()) return nullptr;
-  try {
-    if (type == kBigInt) return nb::module_::import_("segdict._keys").attr("int_from_bytes")(data).release().ptr();
-    if (type == kArray) return CallArrays("decode", data).release().ptr();
-    if (codec.load.is_valid() && !codec.load.is_none()) {
-      return codec.load(static_cast<int>(type), data).release().ptr();
-    }
-  } catch (nb::python_error& error) {
-    error.restore();
-    return nullptr;
+  if (type == kBigInt) return CallModule("segdict._keys", "int_from_bytes", data.ptr());
+  if (type == kArray) return CallArrays("decode", data.ptr());
+  if (codec.load.is_valid() && !codec.load.is_none()) {
+    nb::object number = nb::steal(PyLong_FromLong(type));
+    return number.is_valid() ? Call(codec.load.ptr(), number.ptr(), data.ptr()) : nullptr;
   }
-  PyErr_Clear();
   SetUndecodable("Failed to deserialize data: a value of type " + std::to_string(type) +
                  " needs a serializer, and this dict has none");
   return nullptr;
