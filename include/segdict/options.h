@@ -17,8 +17,8 @@
 namespace segdict {
 
 // What a value is, for those who read it; the dict itself interprets only kInt64 (FetchAdd). Stored with each entry.
-// 0..15 are the library's, 16..31 name common encodings, 32..255 are free for the application; of them the Python package
-// uses 32 to 35, and 128 to 255 (python/binding/values.h).
+// 0..15 are the library's, 16..31 name common encodings, 32..255 are free for the application; of them the Python
+// package uses 32 to 35, and 128 to 255 (python/binding/values.h).
 enum class Type : uint8_t {
   kBytes = 0,
   kString = 1,  // UTF-8
