@@ -10,7 +10,19 @@
 
 namespace segdict::internal {
 
-enum class AccessKind { kLoad, kStore, kCas, kFailedCas, kFetchAdd, kCopyOut, kCopyIn, kFutexWait, kFutexWake, kPause };
+enum class AccessKind {
+  kLoad,
+  kStore,
+  kCommit,
+  kCas,
+  kFailedCas,
+  kFetchAdd,
+  kCopyOut,
+  kCopyIn,
+  kFutexWait,
+  kFutexWake,
+  kPause
+};
 
 struct Access {
   AccessKind kind;
@@ -19,8 +31,8 @@ struct Access {
   Site site;
 
   bool ChangesSegment() const {
-    return kind == AccessKind::kStore || kind == AccessKind::kCas || kind == AccessKind::kFetchAdd ||
-           kind == AccessKind::kCopyIn;
+    return kind == AccessKind::kStore || kind == AccessKind::kCommit || kind == AccessKind::kCas ||
+           kind == AccessKind::kFetchAdd || kind == AccessKind::kCopyIn;
   }
 };
 
@@ -31,6 +43,11 @@ class AccessHook {
   virtual void Before(const Access&) {}
   virtual void After(const Access&) {}
   virtual void Prefetched(const void* /*address*/) {}
+
+  // What a load gives that would give `latest`. Not `ordered`: a relaxed load.
+  virtual uint64_t Loaded(const Word& /*word*/, uint64_t latest, bool /*ordered*/) { return latest; }
+  // `to` has just been copied from the segment and may be changed.
+  virtual void CopiedOut(char* /*to*/, const char* /*from*/, size_t /*bytes*/) {}
 };
 
 struct HookedMemory {
@@ -40,11 +57,15 @@ struct HookedMemory {
   static uint64_t Load(const Word& word, Site site = Site::Here()) {
     const Access access{AccessKind::kLoad, &word, 8, site};
     Before(access);
-    const uint64_t value = RealMemory::Load(word);
+    uint64_t value = RealMemory::Load(word);
+    if (hook != nullptr) value = hook->Loaded(word, value, /*ordered=*/true);
     After(access);
     return value;
   }
-  static uint64_t LoadOwn(const Word& word, Site = Site::Here()) { return RealMemory::LoadOwn(word); }
+  static uint64_t LoadOwn(const Word& word, Site = Site::Here()) {
+    const uint64_t value = RealMemory::LoadOwn(word);
+    return hook == nullptr ? value : hook->Loaded(word, value, /*ordered=*/false);
+  }
   static void Store(Word& word, uint64_t value, Site site = Site::Here()) {
     const Access access{AccessKind::kStore, &word, 8, site};
     Before(access);
@@ -52,7 +73,7 @@ struct HookedMemory {
     After(access);
   }
   static void Commit(Word& word, uint64_t value, Site site = Site::Here()) {
-    const Access access{AccessKind::kCas, &word, 8, site};  // an exchange, on x86-64
+    const Access access{AccessKind::kCommit, &word, 8, site};
     Before(access);
     RealMemory::Commit(word, value);
     After(access);
@@ -75,7 +96,9 @@ struct HookedMemory {
   // In two halves, so that an actor can be caught in the middle of a value.
   static void CopyOut(void* to, const void* from, size_t n, Site site = Site::Here()) {
     ForHalves(AccessKind::kCopyOut, from, n, site, [&](size_t at, size_t size) {
-      RealMemory::CopyOut(static_cast<char*>(to) + at, static_cast<const char*>(from) + at, size);
+      char* const half = static_cast<char*>(to) + at;
+      RealMemory::CopyOut(half, static_cast<const char*>(from) + at, size);
+      if (hook != nullptr) hook->CopiedOut(half, static_cast<const char*>(from) + at, size);
     });
   }
   static void CopyIn(void* to, const void* from, size_t n, Site site = Site::Here()) {

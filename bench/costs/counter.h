@@ -59,6 +59,7 @@ class Counter : public internal::AccessHook {
         counts_.stores += (access.bytes + 7) / 8;
         Write(access);
         break;
+      case AccessKind::kCommit:  // an exchange, on x86-64
       case AccessKind::kCas:
       case AccessKind::kFailedCas:
       case AccessKind::kFetchAdd:
