@@ -1,0 +1,83 @@
+// Waiting for what another writer holds: for as long as there is hope, and no longer.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "tests/crash/actor.h"
+#include "tests/crash/check.h"
+#include "tests/testing.h"
+
+namespace segdict::internal::crash {
+namespace {
+
+std::string Inline(char c) { return std::string(20, c); }
+
+// The last slot of all is in the hands of a stopped writer: others wait for it as long as there is hope, or give up.
+TEST(Waiting, ForTheLastSlotInOtherHands) {
+  TableFixture fixture({.groups = 3});
+  auto w = fixture.Claim();
+  for (int i = 0; i < 44; ++i) FIXTURE_CHECK(fixture.Set(*w, fixture.KeyOfHome(0, i), Inline('a')).ok());
+  // For every store of an insert until it holds the slot.
+  bool waited = false;
+  for (int i = 1; !waited && !HasFailure(); ++i) {
+    Actor other(i, SIGSTOP, [&](AccessHook* hook) {
+      auto own = fixture.Claim(1);
+      HookedMemory::hook = hook;
+      FIXTURE_CHECK(fixture.Set(*own, fixture.KeyOfHome(1, 0), Inline('b')).ok());
+      return 0;
+    });
+    ASSERT_TRUE(WIFSTOPPED(other.Wait())) << "it ended, and nobody ever waited";
+    test::CountedBlocking gives_up(2), waits;
+    w->blocking = &gives_up;
+    const absl::Status status = fixture.Set(*w, fixture.KeyOfHome(2, 0), Inline('c'));
+    if (status.ok()) {
+      EXPECT_TRUE(fixture.Erase(*w, fixture.KeyOfHome(2, 0)).ok());
+    } else {
+      waited = true;
+      EXPECT_TRUE(absl::IsCancelled(status)) << status;
+      EXPECT_EQ(gives_up.Sleeps(), 2);
+      w->blocking = &waits;
+      const absl::Status full = fixture.Set(*w, fixture.KeyOfHome(2, 0), Inline('c'));
+      EXPECT_TRUE(absl::IsResourceExhausted(full)) << full << ": not for ever";
+      EXPECT_GT(waits.Sleeps(), 10);
+    }
+    other.Kill();
+    w->blocking = nullptr;
+    const Where where = [i] { return "killed after store " + std::to_string(i); };
+    RecoverDead(fixture, where);
+    ExpectSound(fixture, where);
+    EXPECT_EQ(fixture.table().Size(), 44u) << i;
+  }
+}
+
+// Its owner is dead, and another recovers it at this moment.
+TEST(Waiting, ForAnotherThatRecovers) {
+  class BeingRecovered : public Liveness {
+   public:
+    struct NoToken : Token {};
+    absl::StatusOr<bool> IsAlive(uint32_t record) override { return record != 1; }
+    absl::StatusOr<std::unique_ptr<Token>> TryClaim(uint32_t) override { return std::make_unique<NoToken>(); }
+    absl::StatusOr<bool> TryAdopt(uint32_t, absl::FunctionRef<void()>) override { return false; }
+  };
+  TableFixture fixture({}, std::make_unique<BeingRecovered>());
+  auto w = fixture.Claim(0), dead = fixture.Claim(1);
+  ASSERT_EQ(dead->index, 1u);
+  Mem::Store(dead->record->thread, 1);  // another thread's
+  ASSERT_TRUE(fixture.table().LockGlobal(*dead).ok());
+  test::CountedBlocking gives_up(3);
+  w->blocking = &gives_up;
+  EXPECT_TRUE(absl::IsCancelled(fixture.table().LockGlobal(*w)));
+  EXPECT_EQ(gives_up.Sleeps(), 3);
+  EXPECT_EQ(w->global_depth, 0u);
+  fixture.table().UnlockGlobal(*dead);
+  EXPECT_TRUE(fixture.table().LockGlobal(*w).ok());
+  fixture.table().UnlockGlobal(*w);
+}
+
+}  // namespace
+}  // namespace segdict::internal::crash
