@@ -22,6 +22,9 @@
 namespace segdict::internal {
 namespace {
 
+// For Allocate: there is nobody to be recovered.
+bool NobodyDead() { return false; }
+
 using test::Bytes;
 
 // An arena, two writers, and a model of what they hold.
@@ -51,7 +54,7 @@ class ArenaTest : public ::testing::TestWithParam<uint32_t> {
   absl::Status Take(Writer& w, uint32_t slot, uint64_t length) {
     uint64_t granule;
     const absl::Status status = arena_->Allocate(
-        w, length, [&](uint32_t s, uint64_t from) { return Move(w, s, from); }, &granule);
+        w, length, [&](uint32_t s, uint64_t from) { return Move(w, s, from); }, NobodyDead, &granule);
     if (!status.ok()) return status;
     EXPECT_TRUE(arena_->InBounds(granule, length));
     const BlockWord word = BlockWord::Decode(arena_->LoadWord(granule));
@@ -191,7 +194,7 @@ TEST_P(ArenaTest, PiecesOfAnyLengths) {
                                 page + 1, 3 * page, 6 * page + 5}) {
     const std::string bytes = Bytes(length, length);
     for (const uint64_t longest : {uint64_t{1}, uint64_t{2}, uint64_t{7}, uint64_t{8}, uint64_t{17}, page / 2 + 3}) {
-      ASSERT_TRUE(arena_->Allocate(w, length, never, &granule).ok());
+      ASSERT_TRUE(arena_->Allocate(w, length, never, NobodyDead, &granule).ok());
       Arena<RealMemory>::Filler filler(*arena_, granule, length);
       for (uint64_t at = 0; at < length;) {
         const std::string_view piece = std::string_view(bytes).substr(at, random() % (longest + 1));
@@ -334,7 +337,7 @@ TEST_P(ArenaTest, RecoveryFreesWhatWasTakenOnce) {
   uint64_t granule;
   const auto never = [](uint32_t, uint64_t) { return false; };
   for (const uint64_t length : {uint64_t{100}, uint64_t{GetParam()}, uint64_t{GetParam()} * 6}) {
-    ASSERT_TRUE(arena_->Allocate(w, length, never, &granule).ok());
+    ASSERT_TRUE(arena_->Allocate(w, length, never, NobodyDead, &granule).ok());
     const uint64_t word = w.record->new_word;
     EXPECT_EQ(w.record->new_block, granule);
     EXPECT_EQ(arena_->LoadWord(granule), word) << "the journal names it";
@@ -344,7 +347,7 @@ TEST_P(ArenaTest, RecoveryFreesWhatWasTakenOnce) {
     Check();  // nothing is in use
     // Once more, as after a death in the middle; somebody may have it by now.
     uint64_t other;
-    ASSERT_TRUE(arena_->Allocate(writers_[1], length, never, &other).ok());
+    ASSERT_TRUE(arena_->Allocate(writers_[1], length, never, NobodyDead, &other).ok());
     arena_->RecoverFree(w.index, granule, word);
     EXPECT_EQ(BlockWord::Decode(arena_->LoadWord(other)).state, BlockState::kRecord);
     arena_->Free(writers_[1], other, arena_->LoadWord(other));
@@ -413,7 +416,7 @@ TEST_P(ArenaTest, ARetirementStaysJournaledWhileItsBlocksMove) {
         }
         return moved;
       },
-      &granule);
+      NobodyDead, &granule);
   EXPECT_TRUE(status.ok()) << status;
   EXPECT_GT(checked, 0);
 }

@@ -42,6 +42,9 @@ namespace segdict::internal {
 // Gives the block at `granule`, which slot `slot` is said to own, another place; false if that cannot be done now.
 using Relocate = absl::FunctionRef<bool(uint32_t slot, uint64_t granule)>;
 
+// Recovers the writers that are dead, whose pages may be in between; false if there was none.
+using RecoverDead = absl::FunctionRef<bool()>;
+
 template <class Mem>
 class Arena {
  public:
@@ -79,7 +82,7 @@ class Arena {
   // Takes a block (or chain) of at least `bytes` bytes for w's journal: state RECORD(w). RESOURCE_EXHAUSTED if there is
   // none even after reclaiming; CANCELLED if a sleep was given up. REQUIRES: w holds no lock, its op is idle, and no
   // block is in flight.
-  absl::Status Allocate(Writer& w, uint64_t bytes, Relocate relocate, uint64_t* granule) {
+  absl::Status Allocate(Writer& w, uint64_t bytes, Relocate relocate, RecoverDead recover, uint64_t* granule) {
     if (bytes > granules_ * kGranule) return Exhausted(bytes);
     const uint32_t size_class = classes_.ClassFor(bytes);
     // Each turn but the last gained a page; a chain needs many, and others may take them first.
@@ -88,7 +91,7 @@ class Arena {
       if (TryAllocate(w, size_class, bytes, granule)) return absl::OkStatus();
       const Reclaimed reclaimed = Reclaim(w, size_class, relocate);
       if (reclaimed == Reclaimed::kNone) break;
-      if (reclaimed == Reclaimed::kSoon) {
+      if (reclaimed == Reclaimed::kSoon && !recover()) {
         absl::Status status = Sleep<Mem>(w, w.record->waiters, Mem::Load(w.record->waiters), 100'000);
         if (!status.ok()) return status;
       }

@@ -362,7 +362,8 @@ class Table {
         return w.scratch.data();
       });
       if (read == Read::kContended) return Failed(read);
-      if (read == Read::kCorrupt || !now.copied) return Failed(Read::kCorrupt);
+      // What a try that was thrown away failed to copy is of no account.
+      if (read == Read::kCorrupt || (read == Read::kFound && !now.copied)) return Failed(Read::kCorrupt);
       const bool found = read == Read::kFound;
       if (found && owned::IsLocked(now.found.seq)) {
         absl::Status status = recovery_.AwaitChange(w, c_.regions.slot(now.found.slot).seq, now.found.seq,
@@ -719,13 +720,17 @@ class Table {
   // A block, after recovering the dead and reclaiming what expired if there is none at first.
   absl::Status Allocate(Writer& w, uint64_t bytes, uint64_t* granule) {
     const auto relocate = [&](uint32_t slot, uint64_t from) { return Relocate(w, slot, from); };
-    absl::Status status = c_.arena.Allocate(w, bytes, relocate, granule);
+    const auto recover = [&] {
+      const absl::StatusOr<uint32_t> dead = recovery_.RecoverDead();
+      return dead.ok() && *dead > 0;
+    };
+    absl::Status status = c_.arena.Allocate(w, bytes, relocate, recover, granule);
     if (status.ok() || absl::IsCancelled(status)) return status;
     absl::StatusOr<uint32_t> recovered = recovery_.RecoverDead();
     absl::StatusOr<uint64_t> swept = SweepAll(w);
     if (absl::IsCancelled(swept.status())) return swept.status();
     if ((!recovered.ok() || *recovered == 0) && (!swept.ok() || *swept == 0)) return status;
-    return c_.arena.Allocate(w, bytes, relocate, granule);
+    return c_.arena.Allocate(w, bytes, relocate, recover, granule);
   }
 
   absl::StatusOr<uint64_t> SweepAll(Writer& w) {
