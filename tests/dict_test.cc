@@ -1663,5 +1663,51 @@ TEST(Churn, AnEmptiedDictIsAsFresh) {
   }
 }
 
+// A clock that calls a function once, when it is read next: in the middle of an operation.
+class InterruptingClock : public Clock {
+ public:
+  int64_t Now() const override {
+    if (const auto interrupt = std::exchange(next, nullptr)) interrupt();
+    return now;
+  }
+  mutable std::function<void()> next;
+  int64_t now = 1000;
+};
+
+// A value of several pages is erased, and its pages are used again, while a call copies it: then there is none.
+TEST(Update, OfAValueThatIsErasedWhileItIsCopied) {
+  InterruptingClock clock;
+  const Options options = {.capacity = 20, .value_bytes = 60'000, .clock = &clock};
+  OwnedDict dict(options);
+  Dict other = Must(Dict::Open(dict.name.location(), options));
+  ASSERT_OK(dict->Set("long", std::string(40'000, 'x'), {.ttl = absl::Hours(1)}));
+  clock.next = [&] {
+    EXPECT_OK(other.Erase("long"));
+    for (int i = 0; i < 12; ++i) EXPECT_OK(other.Set("k" + std::to_string(i), std::string(3900, '\xff')));
+  };
+  bool absent = false;
+  EXPECT_OK(dict->Update("long", [&](const Entry* entry) {
+    absent = entry == nullptr;
+    return std::nullopt;
+  }));
+  EXPECT_TRUE(absent);
+}
+
+// Time runs out between the look at the entry and its lock: what needs a live entry finds none.
+TEST(Touch, OfAnEntryThatExpiresBeforeItIsLocked) {
+  InterruptingClock clock;
+  OwnedDict dict({.capacity = 20, .clock = &clock});
+  ASSERT_OK(dict->Set("k", "v", {.ttl = absl::Nanoseconds(100)}));
+  int reads = 0;
+  std::function<void()> later = [&] {
+    // The first read of the clock is the call's own expiry's, the second the lookup's.
+    if (++reads == 3) clock.now += 100;
+    clock.next = later;
+  };
+  clock.next = later;
+  EXPECT_CODE(dict->Touch("k", absl::Hours(1)), kNotFound);
+  EXPECT_GE(reads, 3);
+}
+
 }  // namespace
 }  // namespace segdict

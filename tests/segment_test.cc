@@ -109,7 +109,7 @@ void EnterPrivateMounts() {
   ASSERT_EQ(unshare(CLONE_NEWNS | (geteuid() == 0 ? 0 : CLONE_NEWUSER)), 0)
       << "a mount namespace is needed: run as root, or allow user namespaces; " << strerror(errno);
   // In a chroot, "/" need not be a mount point (EINVAL): then it is for who made it to have made its mounts private.
-  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+  if (mount("none", "/", "none", MS_REC | MS_PRIVATE, nullptr) != 0) {
     ASSERT_EQ(errno, EINVAL) << strerror(errno);
   }
 }
@@ -123,8 +123,8 @@ void EnterOpenRoot() {
   EnterPrivateMounts();
   MountTmpfs("/mnt", "mode=755");
   for (const char* const part : {"/mnt/dev", "/mnt/dev/shm", "/mnt/proc"}) ASSERT_EQ(mkdir(part, 0755), 0) << part;
-  ASSERT_EQ(mount("/dev/shm", "/mnt/dev/shm", nullptr, MS_BIND, nullptr), 0) << strerror(errno);
-  ASSERT_EQ(mount("/proc", "/mnt/proc", nullptr, MS_BIND | MS_REC, nullptr), 0) << strerror(errno);
+  ASSERT_EQ(mount("/dev/shm", "/mnt/dev/shm", "none", MS_BIND, nullptr), 0) << strerror(errno);
+  ASSERT_EQ(mount("/proc", "/mnt/proc", "none", MS_BIND | MS_REC, nullptr), 0) << strerror(errno);
   ASSERT_EQ(chroot("/mnt"), 0);
   ASSERT_EQ(chdir("/"), 0);
 }
@@ -644,6 +644,7 @@ TEST(Creation, ManyProcessesByOneDescriptorGetOneDict) {
 TEST(Creation, AKilledCreatorLeavesNothing) {
   ScopedDirectory directory("/dev/shm");
   std::mt19937_64 random(3);
+  int64_t longest = 3000;  // follows what a creation takes here, so that about half of them are killed before its end
   int made = 0, unmade = 0;
   for (int round = 0; round < 150; ++round) {
     Child child([&] {
@@ -653,9 +654,10 @@ TEST(Creation, AKilledCreatorLeavesNothing) {
       EXPECT_OK(Dict::Create(Path(directory / "d"), options));
       for (;;) pause();
     });
-    test::SleepMicroseconds(static_cast<int64_t>(random() % 3000));
+    test::SleepMicroseconds(static_cast<int64_t>(random() % static_cast<uint64_t>(longest)));
     child.Kill();
     const std::vector<std::string> files = directory.files();
+    longest = std::max<int64_t>(100, files.empty() ? longest * 11 / 10 : longest * 10 / 11);
     if (files.empty()) {
       ++unmade;
       EXPECT_CODE(Dict::Open(Path(directory / "d")), kNotFound);

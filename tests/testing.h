@@ -265,7 +265,10 @@ class Child {
   }
 
   pid_t pid() const { return pid_; }
-  void Signal(int number) const { ASSERT_EQ(kill(pid_, number), 0); }
+  void Signal(int number) const {
+    ASSERT_GT(pid_, 0) << "it is gone";
+    ASSERT_EQ(kill(pid_, number), 0);
+  }
   // Stops the process and returns when it stands still.
   void Stop() const {
     Signal(SIGSTOP);
@@ -274,8 +277,9 @@ class Child {
     ASSERT_TRUE(WIFSTOPPED(status)) << "the child has ended instead: " << status;
   }
   void Continue() const { Signal(SIGCONT); }
-  // Kills the process and returns when it is gone.
+  // Kills the process and returns when it is gone. Once.
   void Kill() {
+    if (pid_ <= 0) return;
     kill(pid_, SIGKILL);
     int status;
     while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {

@@ -3,8 +3,8 @@
 // A plain memcpy that races is undefined behaviour, and relaxed 8-byte atomics measured half as fast as memcpy at 1
 // KiB. So on x86-64 the bytes are moved by inline assembly: to the compiler it is an opaque volatile access of memory
 // it knows nothing of, so no language-level data race exists, and the processor's loads and stores are whole-byte
-// atomic. Elsewhere, and in sanitizer builds (which cannot see into assembly), relaxed 8-byte atomic accesses do the
-// same job.
+// atomic. Elsewhere, and in sanitizer builds (which cannot see into assembly), 8-byte atomic accesses do the same job;
+// they acquire and release, because ThreadSanitizer does not know fences.
 //
 // Fences (Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012):
 //   CopyIn  = release fence, then the stores. A reader that sees one of these bytes and then fences sees, at its

@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <string_view>
 
+#include "absl/strings/str_cat.h"
 #include "src/base/hash.h"
 #include "src/sync/liveness.h"
 
@@ -26,14 +28,6 @@ int64_t SaturatingAdd(int64_t a, int64_t b) {
   int64_t sum;
   if (!__builtin_add_overflow(a, b, &sum)) return sum;
   return b > 0 ? std::numeric_limits<int64_t>::max() : std::numeric_limits<int64_t>::min();
-}
-
-// A number for this boot, never 0; 1 where the kernel does not tell.
-uint64_t BootId() {
-  char text[64];
-  UniqueFd fd(open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
-  const ssize_t got = fd ? NoEintr([&] { return read(fd.get(), text, sizeof(text)); }) : -1;
-  return got < 36 ? 1 : Hash(std::string_view(text, 36), 0) | 2;
 }
 
 class BootClock : public Clock {
@@ -57,15 +51,28 @@ int64_t OffsetAfterReboot(const Header& header) {
 
 }  // namespace
 
-void InitializeBootClock(Header& header) {
-  Mem::Store(header.clock_offset, 0);
-  Mem::Store(header.clock_real, static_cast<uint64_t>(Read(CLOCK_REALTIME) - Read(CLOCK_BOOTTIME)));
-  Mem::Store(header.boot_id, BootId());
+absl::StatusOr<uint64_t> BootId() {
+  static std::atomic<uint64_t> known{0};
+  if (const uint64_t id = known.load(std::memory_order_relaxed); id != 0) return id;
+  constexpr char kPath[] = "/proc/sys/kernel/random/boot_id";
+  char text[64];
+  UniqueFd fd(NoEintr([&] { return open(kPath, O_RDONLY | O_CLOEXEC); }));
+  if (!fd && (errno == ENOENT || errno == EACCES)) return kUnknownBoot;
+  const ssize_t got = fd ? NoEintr([&] { return read(fd.get(), text, sizeof(text)); }) : -1;
+  if (got < 0) return SystemError(errno, absl::StrCat("cannot read ", kPath));
+  const uint64_t id = got < 36 ? kUnknownBoot : Hash(std::string_view(text, 36), 0) | 2;
+  known.store(id, std::memory_order_relaxed);
+  return id;
 }
 
-absl::StatusOr<std::unique_ptr<Clock>> MakeBootClock(const Segment& segment) {
+void InitializeBootClock(Header& header, uint64_t boot) {
+  Mem::Store(header.clock_offset, 0);
+  Mem::Store(header.clock_real, static_cast<uint64_t>(Read(CLOCK_REALTIME) - Read(CLOCK_BOOTTIME)));
+  Mem::Store(header.boot_id, boot);
+}
+
+absl::StatusOr<std::unique_ptr<Clock>> MakeBootClock(const Segment& segment, uint64_t boot) {
   Header& header = segment.header();
-  const uint64_t boot = BootId();
   // The boot id first: it is stored last, so whoever sees this boot's also sees its offset.
   const bool this_boot = Mem::Load(header.boot_id) == boot;
   int64_t offset = static_cast<int64_t>(Mem::Load(header.clock_offset));

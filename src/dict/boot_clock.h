@@ -16,12 +16,17 @@
 
 namespace segdict::internal {
 
+// A number for this boot, never 0; kUnknownBoot where there is no /proc to tell. An error is no other boot: who took it
+// for one would set the clock of all.
+absl::StatusOr<uint64_t> BootId();
+inline constexpr uint64_t kUnknownBoot = 1;
+
 // Sets a new segment's clock words. REQUIRES: nobody else has the segment yet.
-void InitializeBootClock(Header& header);
+void InitializeBootClock(Header& header, uint64_t boot);
 
 // The clock of a segment that was just attached; sets the segment's clock words first if it was made before the last
 // boot.
-absl::StatusOr<std::unique_ptr<Clock>> MakeBootClock(const Segment& segment);
+absl::StatusOr<std::unique_ptr<Clock>> MakeBootClock(const Segment& segment, uint64_t boot);
 
 }  // namespace segdict::internal
 

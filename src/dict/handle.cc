@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/prime.h"
 #include "src/dict/boot_clock.h"
+#include "src/sync/fork.h"
 #include "src/table/claim.h"
 
 namespace segdict::internal {
@@ -76,22 +77,30 @@ absl::StatusOr<FixedHeader> PlanSegment(const Options& options) {
 absl::StatusOr<std::shared_ptr<DictHandle>> DictHandle::Create(const Location& location, const Options& options) {
   absl::StatusOr<FixedHeader> parameters = PlanSegment(options);
   if (!parameters.ok()) return parameters.status();
+  // Whatever may fail comes before the segment is there.
+  if (absl::Status status = PrepareProcess(); !status.ok()) return status;
+  absl::StatusOr<uint64_t> boot = BootId();
+  if (!boot.ok()) return boot.status();
   absl::StatusOr<std::unique_ptr<Segment>> segment =
-      Segment::Create(location, ToSegmentOptions(options), *parameters, [](Segment& made) {
+      Segment::Create(location, ToSegmentOptions(options), *parameters, [&](Segment& made) {
         // Everything else of an empty dict is zero.
-        InitializeBootClock(made.header());
+        InitializeBootClock(made.header(), *boot);
       });
   if (!segment.ok()) return segment.status();
-  return Make(*std::move(segment), options);
+  return Make(*std::move(segment), options, *boot);
 }
 
 absl::StatusOr<std::shared_ptr<DictHandle>> DictHandle::Open(const Location& location, const Options& options) {
+  if (absl::Status status = PrepareProcess(); !status.ok()) return status;
   absl::StatusOr<std::unique_ptr<Segment>> segment = Segment::Attach(location, ToSegmentOptions(options));
   if (!segment.ok()) return segment.status();
-  return Make(*std::move(segment), options);
+  absl::StatusOr<uint64_t> boot = BootId();
+  if (!boot.ok()) return boot.status();
+  return Make(*std::move(segment), options, *boot);
 }
 
-absl::StatusOr<std::shared_ptr<DictHandle>> DictHandle::Make(std::unique_ptr<Segment> segment, const Options& options) {
+absl::StatusOr<std::shared_ptr<DictHandle>> DictHandle::Make(std::unique_ptr<Segment> segment, const Options& options,
+                                                             uint64_t boot) {
   std::shared_ptr<DictHandle> handle(new DictHandle);
   const bool callers = segment->fixed().clock_id == static_cast<uint32_t>(ClockKind::kCallers);
   if (callers != (options.clock != nullptr)) {
@@ -102,7 +111,7 @@ absl::StatusOr<std::shared_ptr<DictHandle>> DictHandle::Make(std::unique_ptr<Seg
   if (callers) {
     handle->clock_ = options.clock;
   } else {
-    absl::StatusOr<std::unique_ptr<Clock>> clock = MakeBootClock(*segment);
+    absl::StatusOr<std::unique_ptr<Clock>> clock = MakeBootClock(*segment, boot);
     if (!clock.ok()) return clock.status();
     handle->own_clock_ = *std::move(clock);
     handle->clock_ = handle->own_clock_.get();

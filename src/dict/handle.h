@@ -74,7 +74,8 @@ class DictHandle {
 
  private:
   DictHandle() = default;
-  static absl::StatusOr<std::shared_ptr<DictHandle>> Make(std::unique_ptr<Segment> segment, const Options& options);
+  static absl::StatusOr<std::shared_ptr<DictHandle>> Make(std::unique_ptr<Segment> segment, const Options& options,
+                                                          uint64_t boot);
   // The thread's writer, not busy, with the call's deadline.
   absl::StatusOr<Writer*> BeginWrite();
   int64_t FiniteExpiryOf(absl::Duration ttl) const;

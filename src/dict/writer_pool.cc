@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 #include <utility>
+
+#include "src/base/descriptor.h"
 
 namespace segdict::internal {
 namespace {
@@ -29,13 +32,16 @@ uint64_t NextId() {
 struct WriterPool::ThreadState {
   std::vector<Held> held;
 
-  [[gnu::visibility("hidden")]] static pthread_key_t Key() {
-    static const pthread_key_t key = [] {
-      pthread_key_t made;
-      pthread_key_create(&made, &WriterPool::EndOfThread);
-      return made;
-    }();
-    return key;
+  // Made at the first write; an error number if the process has no key left (there are 1024), which may change.
+  [[gnu::visibility("hidden")]] static int Key(pthread_key_t* key) {
+    static std::optional<pthread_key_t> made;
+    std::lock_guard<std::mutex> lock(ForkRegistryMutex());
+    if (!made.has_value()) {
+      if (const int error = pthread_key_create(key, &WriterPool::EndOfThread); error != 0) return error;
+      made = *key;
+    }
+    *key = *made;
+    return 0;
   }
 };
 
@@ -71,9 +77,6 @@ WriterPool::~WriterPool() {
 
 void WriterPool::ForgetInherited(uint64_t generation) {
   if (generation_ == generation) return;
-  // The tokens' mappings do not exist in this process, and something else may stand at their addresses: nothing may be
-  // unmapped.
-  for (auto& writer : writers_) (void)writer->token.release();
   writers_.clear();
   generation_ = generation;
 }
@@ -81,10 +84,18 @@ void WriterPool::ForgetInherited(uint64_t generation) {
 absl::StatusOr<Writer*> WriterPool::ForThisThread() {
   if (Writer* const writer = LastOfThisThread(); writer != nullptr) return writer;
   const uint64_t generation = ProcessGeneration();
-  auto* state = static_cast<ThreadState*>(pthread_getspecific(ThreadState::Key()));
+  pthread_key_t key;
+  if (const int error = ThreadState::Key(&key); error != 0) {
+    return absl::ResourceExhaustedError(
+        "the process has used up its thread-specific data keys (pthread_key_create), and a writer needs one");
+  }
+  auto* state = static_cast<ThreadState*>(pthread_getspecific(key));
   if (state == nullptr) {
-    state = new ThreadState;
-    pthread_setspecific(ThreadState::Key(), state);
+    auto made = std::make_unique<ThreadState>();
+    if (const int error = pthread_setspecific(key, made.get()); error != 0) {
+      return SystemError(error, "cannot set a writer's thread-specific data");
+    }
+    state = made.release();
   }
   std::erase_if(state->held, [&](const Held& held) { return held.generation != generation; });
   for (const Held& held : state->held) {

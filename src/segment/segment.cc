@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -155,12 +156,32 @@ absl::StatusOr<UniqueFd> NewFile(const std::string& directory, std::string* temp
 
 // The byte lock of WithSegmentLock that creators in a caller's file take.
 constexpr uint32_t kCreationLock = 1;
+// What a caller's file begins with before it is grown, until its magic is there. Under the creation lock it says that
+// its creator has died, and that nothing else was ever in the file.
+constexpr char kUnfinished[sizeof(kMagic)] = {'s', 'e', 'g', 'd', 'i', 'c', 't', '?'};
+
+bool IsUnfinished(int fd) {
+  char begin[sizeof(kUnfinished)];
+  return NoEintr([&] { return pread(fd, begin, sizeof(begin), 0); }) == sizeof(begin) &&
+         std::memcmp(begin, kUnfinished, sizeof(begin)) == 0;
+}
 
 absl::StatusOr<UniqueFd> ReopenDescriptor(const Location& location) {
   UniqueFd fd(NoEintr([&] { return open(DescriptorPath(location.descriptor()).c_str(), O_RDWR | O_CLOEXEC); }));
   if (!fd) return SystemError(errno, absl::StrCat("cannot open ", Describe(location), " for writing"));
   return fd;
 }
+
+// Empties a caller's file again if creation fails.
+class CallersFile {
+ public:
+  ~CallersFile() {
+    if (fd >= 0 && ftruncate(fd, 0) != 0) {
+      // It stays grown; nothing more can be done about it.
+    }
+  }
+  int fd = -1;
+};
 
 // Unlinks a temporary name when creation ends, however it ends.
 class TemporaryName {
@@ -170,6 +191,27 @@ class TemporaryName {
   }
   std::string path;
 };
+
+// An error number. Before the process's limit of file sizes, which the kernel tells of by a deadly signal (SIGXFSZ).
+int Reserve(int fd, uint64_t size) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && size > limit.rlim_cur) return EFBIG;
+  // Whole, unless a signal interrupts it: then tmpfs (before Linux 6.18) has given back all that the call had reserved,
+  // so a timer would stop a long call for ever. What is asked for becomes less.
+  uint64_t piece = size;
+  for (uint64_t at = 0; at < size;) {
+    const uint64_t length = std::min(piece, size - at);
+    const int error = posix_fallocate(fd, static_cast<off_t>(at), static_cast<off_t>(length));
+    if (error == EINTR) {
+      piece = std::max<uint64_t>(4096, length / 8192 * 4096);
+    } else if (error != 0) {
+      return error;
+    } else {
+      at += length;
+    }
+  }
+  return 0;
+}
 
 int64_t RealtimeNow() {
   timespec now;
@@ -206,13 +248,19 @@ absl::StatusOr<std::unique_ptr<Segment>> Segment::CreateUnlocked(const Location&
   }
   std::string path;
   TemporaryName temporary;
+  CallersFile callers;
   if (location.kind() == Location::Kind::kDescriptor) {
     segment->fd_ = UniqueFd(fcntl(location.descriptor(), F_DUPFD_CLOEXEC, 0));
     if (!segment->fd_) return SystemError(errno, absl::StrCat("cannot use ", what));
     struct stat info;
     if (fstat(segment->fd_.get(), &info) != 0) return SystemError(errno, "fstat");
-    if (info.st_size != 0)
+    if (info.st_size != 0 && !IsUnfinished(segment->fd_.get()))
       return absl::AlreadyExistsError(absl::StrCat(what, " is not empty; open it, or give an empty file"));
+    // To zero, what a dead creator left; then the mark, which a death leaves for the next one.
+    if (ftruncate(segment->fd_.get(), 0) != 0 ||
+        pwrite(segment->fd_.get(), kUnfinished, sizeof(kUnfinished), 0) != sizeof(kUnfinished)) {
+      return SystemError(errno, absl::StrCat("cannot write to ", what));
+    }
   } else {
     absl::StatusOr<std::string> checked = PathOf(location);
     if (!checked.ok()) return checked.status();
@@ -226,14 +274,8 @@ absl::StatusOr<std::unique_ptr<Segment>> Segment::CreateUnlocked(const Location&
   const int fd = segment->fd_.get();
   const uint64_t size = segment->geometry_.size;
 
-  int error;
-  do {
-    error = posix_fallocate(fd, 0, static_cast<off_t>(size));
-  } while (error == EINTR);
-  if (error != 0) {
-    if (location.kind() == Location::Kind::kDescriptor && ftruncate(fd, 0) != 0) {
-      // The caller's file stays grown; nothing more can be done about it.
-    }
+  if (location.kind() == Location::Kind::kDescriptor) callers.fd = fd;
+  if (const int error = Reserve(fd, size); error != 0) {
     return SystemError(error, absl::StrCat("cannot reserve ", size, " bytes for ", what,
                                            " (too large for its filesystem? ask for less, or enlarge it)"));
   }
@@ -265,6 +307,7 @@ absl::StatusOr<std::unique_ptr<Segment>> Segment::CreateUnlocked(const Location&
   if (location.kind() == Location::Kind::kDescriptor) {
     // Fails for what is no memfd, or a memfd made without MFD_ALLOW_SEALING: then there is nothing to seal.
     (void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
+    callers.fd = -1;
     return segment;
   }
   if (options.group >= 0 && fchown(fd, static_cast<uid_t>(-1), static_cast<gid_t>(options.group)) != 0) {
@@ -378,14 +421,18 @@ absl::StatusOr<int> Segment::QueryDescriptor() const {
 }
 
 absl::StatusOr<UniqueFd> Segment::Reopen() const {
+  int error = 0;
   if (SameFile(fd_.get())) {
     UniqueFd fd(NoEintr([&] { return open(DescriptorPath(fd_.get()).c_str(), O_RDWR | O_CLOEXEC); }));
     if (fd && SameFile(fd.get())) return fd;
+    if (!fd) error = errno;
   }
   if (!path_.empty()) {
     UniqueFd fd(NoEintr([&] { return open(path_.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); }));
     if (fd && SameFile(fd.get())) return fd;
+    if (error == 0 && !fd) error = errno;
   }
+  if (error != 0 && error != ENOENT) return SystemError(error, "cannot open the segment's file again");
   return absl::UnavailableError(
       "cannot open the segment's file again: /proc is missing, or the descriptor was closed, and the name is gone; "
       "open the "
@@ -406,13 +453,24 @@ absl::StatusOr<std::vector<Segment::Listed>> Segment::List() {
   DIR* directory = opendir(kShmDirectory);
   if (directory == nullptr) return SystemError(errno, absl::StrCat("cannot list ", kShmDirectory));
   std::vector<Listed> found;
-  while (const dirent* entry = readdir(directory)) {
+  int error = 0;
+  for (;;) {
+    errno = 0;
+    const dirent* const entry = readdir(directory);
+    if (entry == nullptr) error = errno;
+    if (entry == nullptr) break;
     if (entry->d_name[0] == '.') continue;
-    UniqueFd fd(openat(dirfd(directory), entry->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    UniqueFd fd(NoEintr(
+        [&] { return openat(dirfd(directory), entry->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); }));
+    // What is not ours to read, or gone meanwhile, is passed by; without descriptors or memory nothing can be said.
+    if (!fd && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
+      error = errno;
+      break;
+    }
     struct stat info;
     FixedHeader fixed;
     if (!fd || fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode) ||
-        pread(fd.get(), &fixed, sizeof(fixed), 0) != sizeof(fixed) ||
+        NoEintr([&] { return pread(fd.get(), &fixed, sizeof(fixed), 0); }) != sizeof(fixed) ||
         std::memcmp(fixed.magic, kMagic, sizeof(kMagic)) != 0) {
       continue;
     }
@@ -423,6 +481,7 @@ absl::StatusOr<std::vector<Segment::Listed>> Segment::List() {
                      .mode = info.st_mode & 07777});
   }
   closedir(directory);
+  if (error != 0) return SystemError(error, absl::StrCat("cannot list ", kShmDirectory));
   std::sort(found.begin(), found.end(), [](const Listed& a, const Listed& b) { return a.name < b.name; });
   return found;
 }

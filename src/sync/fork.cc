@@ -3,9 +3,13 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include <atomic>
 #include <cstdlib>
+
+#include "src/base/descriptor.h"
+#include "src/base/hash.h"
 
 namespace segdict::internal {
 namespace {
@@ -26,18 +30,17 @@ Gates& TheGates() {
   return *gates;
 }
 
-std::atomic<uint64_t>* MakeWipedPage() {
-  void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  // Linux 4.14 has it; without it nothing here is safe, so there is no way on.
-  if (page == MAP_FAILED || madvise(page, 4096, MADV_WIPEONFORK) != 0) std::abort();
-  return static_cast<std::atomic<uint64_t>*>(page);
-}
-
+// Where the kernel refuses (a seccomp filter), no other thread has the same number at the same nanosecond, as good as
+// surely: these are names, not secrets.
 uint64_t RandomNonzero() {
   uint64_t random = 0;
-  while (getrandom(&random, sizeof(random), 0) != sizeof(random) || random == 0) {
+  if (NoEintr([&] { return getrandom(&random, sizeof(random), 0); }) != sizeof(random)) {
+    timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    const int64_t parts[] = {now.tv_sec, now.tv_nsec, getpid(), reinterpret_cast<intptr_t>(&random)};
+    random = Hash({reinterpret_cast<const char*>(parts), sizeof(parts)}, 0);
   }
-  return random;
+  return random | 1;
 }
 
 }  // namespace
@@ -45,9 +48,23 @@ uint64_t RandomNonzero() {
 std::mutex& ForkRegistryMutex() { return TheGates().registry; }
 std::mutex& ForkGate() { return TheGates().gate; }
 
+absl::Status PrepareProcess() {
+  std::lock_guard<std::mutex> lock(ForkRegistryMutex());
+  if (generation_word.load(std::memory_order_relaxed) != nullptr) return absl::OkStatus();
+  void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return SystemError(errno, "cannot map a page");
+  if (madvise(page, 4096, MADV_WIPEONFORK) != 0) {  // Linux 4.14 has it
+    const int error = errno;
+    munmap(page, 4096);
+    return SystemError(error, "cannot tell a process from its forked children (MADV_WIPEONFORK)");
+  }
+  generation_word.store(static_cast<std::atomic<uint64_t>*>(page), std::memory_order_release);
+  return absl::OkStatus();
+}
+
 uint64_t NewProcessGeneration() {
-  static std::atomic<uint64_t>* const word = MakeWipedPage();
-  generation_word.store(word, std::memory_order_release);
+  if (generation_word.load(std::memory_order_acquire) == nullptr && !PrepareProcess().ok()) std::abort();
+  std::atomic<uint64_t>* const word = generation_word.load(std::memory_order_acquire);
   uint64_t generation = word->load(std::memory_order_relaxed);
   if (generation != 0) [[likely]]
     return generation;

@@ -31,11 +31,15 @@ absl::StatusOr<bool> TryLock(int fd, uint32_t record) {
 
 class MappingToken : public Liveness::Token {
  public:
-  explicit MappingToken(void* page) : page_(page) {}
-  ~MappingToken() override { munmap(page_, 4096); }
+  explicit MappingToken(void* page) : page_(page), generation_(ProcessGeneration()) {}
+  // In a forked child the mapping does not exist, and something else may stand at its address.
+  ~MappingToken() override {
+    if (generation_ == ProcessGeneration()) munmap(page_, 4096);
+  }
 
  private:
   void* page_;
+  uint64_t generation_;
 };
 
 class OfdLiveness : public Liveness {
