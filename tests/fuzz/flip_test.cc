@@ -57,11 +57,7 @@ uint64_t Stride() {
   if (const char* text = std::getenv("SEGDICT_FLIP_STRIDE"); text != nullptr) {
     return std::max<uint64_t>(1, std::strtoull(text, nullptr, 10));
   }
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  return 17;
-#else
   return 1;
-#endif
 }
 
 TEST(FlipTest, EveryBit) {
