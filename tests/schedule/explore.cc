@@ -115,7 +115,7 @@ Exploration ExploreAll(const Scenario& scenario, const Bound& bound) {
     for (int first = 0; first < first_actors && !runner.failed(); ++first) Search(runner, b).From(first);
   };
   // What is shared is learned by short schedules, and then on the way: until nothing new was learned.
-  const Bound learning{.switches = 1, .deaths = 1, .old_values = 0, .together = 1};
+  const Bound learning{.switches = 1, .deaths = bound.deaths, .old_values = 0, .together = 1};
   all_firsts(learning);
   for (int known = -1; known != runner.scheduler().shared_words() && !runner.failed();) {
     known = runner.scheduler().shared_words();
