@@ -1,4 +1,6 @@
 // The dict's clock goes on over a reboot. A reboot is played by changing what the segment's file says of its last one.
+#include "src/dict/boot_clock.h"
+
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -11,6 +13,7 @@
 #include "absl/time/time.h"
 #include "segdict/dict.h"
 #include "src/layout/header.h"
+#include "src/segment/segment.h"
 #include "tests/testing.h"
 
 namespace segdict {
@@ -92,6 +95,15 @@ TEST_F(BootClockTest, ADeathBetweenItsStoresIsMadeGood) {
   // As after the first of the two stores: the offset is there, the boot id is not.
   SegmentFile(path_).SetWord(kBootId, kAnotherBoot);
   ExpectAMinuteLater(Must(Dict::Open(location_)));
+}
+
+// Who does not know its own boot takes the segment's clock as it is.
+TEST_F(BootClockTest, AnUnknownBootChangesNothing) {
+  const auto segment = Must(internal::Segment::Attach(location_, {}));
+  const uint64_t offset = segment->header().clock_offset.load();
+  EXPECT_OK(internal::MakeBootClock(*segment, internal::kUnknownBoot));
+  EXPECT_EQ(segment->header().boot_id.load(), kAnotherBoot);
+  EXPECT_EQ(segment->header().clock_offset.load(), offset);
 }
 
 TEST_F(BootClockTest, ManyAtOnce) {

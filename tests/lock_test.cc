@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,6 +17,7 @@
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
 #include "segdict/dict.h"
+#include "src/sync/fork.h"
 #include "tests/testing.h"
 
 namespace segdict {
@@ -449,6 +451,22 @@ TEST(Blocking, IsOfTheHandle) {
     EXPECT_EQ(first_gives_up.Sleeps(), 2);
     EXPECT_EQ(second_gives_up.Sleeps(), 2);
   }
+}
+
+// A thread that has its writers does not take the process's locks again: somebody may hold them who waits for it (in a
+// fork's handlers), or for long.
+TEST(Threads, ThatWriteToTwoDictsInTurnTakeNoLockOfTheProcess) {
+  OwnedDict first(SmallOptions()), second(SmallOptions());
+  InChild([&] {
+    EXPECT_OK(first->Set("k", "v"));
+    EXPECT_OK(second->Set("k", "v"));
+    std::lock_guard<std::mutex> held(internal::ForkRegistryMutex());
+    alarm(60);  // it would wait for itself
+    for (int i = 0; i < 10; ++i) {
+      EXPECT_OK(first->Set("k", "v"));
+      EXPECT_OK(second->Set("k", "v"));
+    }
+  });
 }
 
 }  // namespace

@@ -87,7 +87,7 @@ class Dict {
 
   // ---- Reading: no stores, no locks, no waiting -----------------------------------------------------------
 
-  // NOT_FOUND (without message) if the key is not there or has expired.
+  // NOT_FOUND (without message) if the key is not there or has expired; what *value holds then is not specified.
   absl::Status Get(std::string_view key, std::string* value) const;
   absl::StatusOr<std::string> Get(std::string_view key) const;
   // Into the caller's buffer; OUT_OF_RANGE if that is too small for the value. In both cases all of `info` is set, from

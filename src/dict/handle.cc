@@ -79,7 +79,7 @@ absl::StatusOr<std::shared_ptr<DictHandle>> DictHandle::Create(const Location& l
   if (!parameters.ok()) return parameters.status();
   // Whatever may fail comes before the segment is there.
   if (absl::Status status = PrepareProcess(); !status.ok()) return status;
-  absl::StatusOr<uint64_t> boot = BootId();
+  absl::StatusOr<uint64_t> boot = options.clock == nullptr ? BootId() : kUnknownBoot;
   if (!boot.ok()) return boot.status();
   absl::StatusOr<std::unique_ptr<Segment>> segment =
       Segment::Create(location, ToSegmentOptions(options), *parameters, [&](Segment& made) {
@@ -94,7 +94,7 @@ absl::StatusOr<std::shared_ptr<DictHandle>> DictHandle::Open(const Location& loc
   if (absl::Status status = PrepareProcess(); !status.ok()) return status;
   absl::StatusOr<std::unique_ptr<Segment>> segment = Segment::Attach(location, ToSegmentOptions(options));
   if (!segment.ok()) return segment.status();
-  absl::StatusOr<uint64_t> boot = BootId();
+  absl::StatusOr<uint64_t> boot = options.clock == nullptr ? BootId() : kUnknownBoot;
   if (!boot.ok()) return boot.status();
   return Make(*std::move(segment), options, *boot);
 }

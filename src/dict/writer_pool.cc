@@ -3,8 +3,8 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
-#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -32,15 +32,17 @@ uint64_t NextId() {
 struct WriterPool::ThreadState {
   std::vector<Held> held;
 
-  // Made at the first write; an error number if the process has no key left (there are 1024), which may change.
+  // Made at the first write; an error number if the process has no key left (there are 1024), which may change. Without
+  // a lock: a thread that writes to two dicts in turn comes here each time.
   [[gnu::visibility("hidden")]] static int Key(pthread_key_t* key) {
-    static std::optional<pthread_key_t> made;
-    std::lock_guard<std::mutex> lock(ForkRegistryMutex());
-    if (!made.has_value()) {
+    static std::atomic<int64_t> made{-1};
+    int64_t known = made.load(std::memory_order_acquire);
+    if (known < 0) {
       if (const int error = pthread_key_create(key, &WriterPool::EndOfThread); error != 0) return error;
-      made = *key;
+      if (made.compare_exchange_strong(known, *key)) return 0;
+      pthread_key_delete(*key);  // of several threads the first one's key stays
     }
-    *key = *made;
+    *key = static_cast<pthread_key_t>(known);
     return 0;
   }
 };

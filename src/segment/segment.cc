@@ -176,11 +176,22 @@ absl::StatusOr<UniqueFd> ReopenDescriptor(const Location& location) {
 class CallersFile {
  public:
   ~CallersFile() {
-    if (fd >= 0 && ftruncate(fd, 0) != 0) {
+    // Unless the application has closed the descriptor, whose number may name another file by now.
+    struct stat now;
+    if (fd_ < 0 || fstat(fd_, &now) != 0 || now.st_dev != file_.st_dev || now.st_ino != file_.st_ino) return;
+    if (ftruncate(fd_, 0) != 0) {
       // It stays grown; nothing more can be done about it.
     }
   }
-  int fd = -1;
+  void Use(int fd, const struct stat& file) {
+    fd_ = fd;
+    file_ = file;
+  }
+  void Keep() { fd_ = -1; }
+
+ private:
+  int fd_ = -1;
+  struct stat file_ {};
 };
 
 // Unlinks a temporary name when creation ends, however it ends.
@@ -192,10 +203,14 @@ class TemporaryName {
   std::string path;
 };
 
-// An error number. Before the process's limit of file sizes, which the kernel tells of by a deadly signal (SIGXFSZ).
-int Reserve(int fd, uint64_t size) {
+// To be asked before anything is written: the kernel tells of this limit by a deadly signal (SIGXFSZ).
+bool OverFileSizeLimit(uint64_t size) {
   rlimit limit{};
-  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && size > limit.rlim_cur) return EFBIG;
+  return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && size > limit.rlim_cur;
+}
+
+// An error number.
+int Reserve(int fd, uint64_t size) {
   // Whole, unless a signal interrupts it: then tmpfs (before Linux 6.18) has given back all that the call had reserved,
   // so a timer would stop a long call for ever. What is asked for becomes less.
   uint64_t piece = size;
@@ -246,6 +261,12 @@ absl::StatusOr<std::unique_ptr<Segment>> Segment::CreateUnlocked(const Location&
     return absl::InvalidArgumentError(absl::StrCat("no segment can be as large as asked for: ", parameters.groups,
                                                    " groups, ", parameters.pages, " arena pages"));
   }
+  const uint64_t size = segment->geometry_.size;
+  const auto cannot_reserve = [&](int error) {
+    return SystemError(error, absl::StrCat("cannot reserve ", size, " bytes for ", what,
+                                           " (too large for its filesystem? ask for less, or enlarge it)"));
+  };
+  if (OverFileSizeLimit(size)) return cannot_reserve(EFBIG);
   std::string path;
   TemporaryName temporary;
   CallersFile callers;
@@ -254,12 +275,18 @@ absl::StatusOr<std::unique_ptr<Segment>> Segment::CreateUnlocked(const Location&
     if (!segment->fd_) return SystemError(errno, absl::StrCat("cannot use ", what));
     struct stat info;
     if (fstat(segment->fd_.get(), &info) != 0) return SystemError(errno, "fstat");
-    if (info.st_size != 0 && !IsUnfinished(segment->fd_.get()))
+    if (!S_ISREG(info.st_mode)) return absl::InvalidArgumentError(absl::StrCat(what, " is not a regular file"));
+    const bool left = info.st_size != 0;
+    if (left && !IsUnfinished(segment->fd_.get()))
       return absl::AlreadyExistsError(absl::StrCat(what, " is not empty; open it, or give an empty file"));
+    callers.Use(segment->fd_.get(), info);
     // To zero, what a dead creator left; then the mark, which a death leaves for the next one.
-    if (ftruncate(segment->fd_.get(), 0) != 0 ||
-        pwrite(segment->fd_.get(), kUnfinished, sizeof(kUnfinished), 0) != sizeof(kUnfinished)) {
-      return SystemError(errno, absl::StrCat("cannot write to ", what));
+    ssize_t marked = -1;
+    if (!left || ftruncate(segment->fd_.get(), 0) == 0) {
+      marked = NoEintr([&] { return pwrite(segment->fd_.get(), kUnfinished, sizeof(kUnfinished), 0); });
+    }
+    if (marked != sizeof(kUnfinished)) {
+      return SystemError(marked < 0 ? errno : ENOSPC, absl::StrCat("cannot write to ", what));
     }
   } else {
     absl::StatusOr<std::string> checked = PathOf(location);
@@ -272,13 +299,8 @@ absl::StatusOr<std::unique_ptr<Segment>> Segment::CreateUnlocked(const Location&
     segment->fd_ = *std::move(fd);
   }
   const int fd = segment->fd_.get();
-  const uint64_t size = segment->geometry_.size;
 
-  if (location.kind() == Location::Kind::kDescriptor) callers.fd = fd;
-  if (const int error = Reserve(fd, size); error != 0) {
-    return SystemError(error, absl::StrCat("cannot reserve ", size, " bytes for ", what,
-                                           " (too large for its filesystem? ask for less, or enlarge it)"));
-  }
+  if (const int error = Reserve(fd, size); error != 0) return cannot_reserve(error);
 
   FixedHeader& fixed = parameters;
   std::memcpy(fixed.magic, kMagic, sizeof(kMagic));
@@ -307,7 +329,7 @@ absl::StatusOr<std::unique_ptr<Segment>> Segment::CreateUnlocked(const Location&
   if (location.kind() == Location::Kind::kDescriptor) {
     // Fails for what is no memfd, or a memfd made without MFD_ALLOW_SEALING: then there is nothing to seal.
     (void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
-    callers.fd = -1;
+    callers.Keep();
     return segment;
   }
   if (options.group >= 0 && fchown(fd, static_cast<uid_t>(-1), static_cast<gid_t>(options.group)) != 0) {
@@ -430,7 +452,7 @@ absl::StatusOr<UniqueFd> Segment::Reopen() const {
   if (!path_.empty()) {
     UniqueFd fd(NoEintr([&] { return open(path_.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); }));
     if (fd && SameFile(fd.get())) return fd;
-    if (error == 0 && !fd) error = errno;
+    if (!fd && (error == 0 || error == ENOENT)) error = errno;
   }
   if (error != 0 && error != ENOENT) return SystemError(error, "cannot open the segment's file again");
   return absl::UnavailableError(

@@ -162,6 +162,7 @@ constexpr Elsewhere kElsewhere[] = {
 constexpr Elsewhere kBare[] = {
     {"src/dict/boot_clock.cc", "known.store", "not in the segment"},
     {"src/dict/handle.h", "closed_.store", "not in the segment"},
+    {"src/dict/writer_pool.cc", "made.compare_exchange_strong", "not in the segment"},
     {"src/dict/writer_pool.cc", "next.fetch_add", "not in the segment"},
     {"src/segment/segment.cc", "store(magic", "the publication itself: segment_test kills creators"},
     {"src/sync/fork.cc", "generation_word.store", "not in the segment"},

@@ -2,8 +2,8 @@
 // some of them; and random ones of longer programs.
 //
 // A wrong schedule is printed with the command that runs it again: SEGDICT_SCHEDULE="..." with the test's own filter.
-// SEGDICT_SCHEDULES=full: the pairs at the full bound (hours), and the long ones of the deeper. SEGDICT_SCHEDULE_SEED and
-// SEGDICT_SCHEDULE_COUNT: of the random ones.
+// SEGDICT_SCHEDULES=full: the pairs at the full bound (hours), and the long ones of the deeper. SEGDICT_SCHEDULE_SEED
+// and SEGDICT_SCHEDULE_COUNT: of the random ones.
 #include <gtest/gtest.h>
 
 #include <algorithm>
