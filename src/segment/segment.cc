@@ -176,9 +176,10 @@ absl::StatusOr<UniqueFd> ReopenDescriptor(const Location& location) {
 class CallersFile {
  public:
   ~CallersFile() {
+    if (fd_ < 0) return;
     // Unless the application has closed the descriptor, whose number may name another file by now.
     struct stat now;
-    if (fd_ < 0 || fstat(fd_, &now) != 0 || now.st_dev != file_.st_dev || now.st_ino != file_.st_ino) return;
+    if (fstat(fd_, &now) == 0 && (now.st_dev != file_.st_dev || now.st_ino != file_.st_ino)) return;
     if (ftruncate(fd_, 0) != 0) {
       // It stays grown; nothing more can be done about it.
     }
