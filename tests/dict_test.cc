@@ -1,6 +1,9 @@
 // Every call of Dict with its documented statuses; G4, capacity is a promise.
 #include "segdict/dict.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -1707,6 +1710,50 @@ TEST(Touch, OfAnEntryThatExpiresBeforeItIsLocked) {
   clock.next = later;
   EXPECT_CODE(dict->Touch("k", absl::Hours(1)), kNotFound);
   EXPECT_GE(reads, 3);
+}
+
+TEST(Get, OfAKeyThatLiesInTheResult) {
+  OwnedDict dict(SmallOptions());
+  ASSERT_OK(dict->Set("key", std::string(1000, 'v')));
+  std::string key_and_value = "key";
+  EXPECT_OK(dict->Get(key_and_value, &key_and_value));
+  EXPECT_EQ(key_and_value, std::string(1000, 'v'));
+}
+
+TEST(Dict, IsMovedByAssignment) {
+  OwnedDict first(SmallOptions()), second(SmallOptions());
+  ASSERT_OK(first->Set("k", "first"));
+  ASSERT_OK(second->Set("k", "second"));
+  first.dict = std::move(second.dict);
+  EXPECT_EQ(Must(first->Get("k")), "second");
+}
+
+TEST(Dict, TellsWhatItWasMadeFor) {
+  const OwnedDict plain(SmallOptions());
+  Options options = SmallOptions();
+  options.ordered = true;
+  options.value_bytes = 123'456;
+  const OwnedDict ordered(options);
+  EXPECT_FALSE(plain.dict.ordered());
+  EXPECT_TRUE(ordered.dict.ordered());
+  EXPECT_EQ(ordered.dict.value_bytes(), 123'456u);
+}
+
+// The call is the parent's: the child has no writer that it could finish it with.
+TEST(Update, WhoseFunctionForks) {
+  OwnedDict dict(SmallOptions());
+  ASSERT_OK(dict->Set("k", "v"));
+  pid_t child = -1;
+  const absl::Status status = dict->Update("k", [&](const Entry*) -> std::optional<std::string> {
+    child = fork();
+    return "w";
+  });
+  if (child == 0) _exit(absl::IsFailedPrecondition(status) ? 7 : 1);
+  EXPECT_OK(status);
+  int ended = 0;
+  ASSERT_EQ(waitpid(child, &ended, 0), child);
+  EXPECT_TRUE(WIFEXITED(ended) && WEXITSTATUS(ended) == 7) << ended;
+  EXPECT_EQ(Must(dict->Get("k")), "w");
 }
 
 }  // namespace
