@@ -213,7 +213,7 @@ TEST(FileSize, TheLimitIsAStatusAndNoDeadlySignal) {
     struct sigaction action {};
     ASSERT_EQ(sigaction(SIGXFSZ, nullptr, &action), 0);
     ASSERT_EQ(action.sa_handler, SIG_DFL) << "the test would mean nothing";
-    for (const rlim_t bytes : {100'000, 4, 0}) {
+    for (const rlim_t bytes : {100'000u, 4u, 0u}) {
       ScopedLimit limit(RLIMIT_FSIZE, bytes);
       for (const Location& location : {name.location(), Path(name.path() + "-file"), Descriptor(memfd)}) {
         const absl::Status status = Dict::Create(location, SmallOptions()).status();
