@@ -142,8 +142,9 @@ TEST(Clocks, StepAndJump) {
     const int64_t length = absl::ToInt64Nanoseconds(ttl);
     const int64_t expiry = length <= 0 ? set_at : length > kMax - set_at ? kMax : set_at + length;
     for (int step = 0; step < 3; ++step) {
-      const int64_t now = random() % 2 == 0 ? times[random() % std::size(times)]
-                                            : std::max<int64_t>(0, expiry - static_cast<int64_t>(random() % 3) + 1);
+      const int64_t now =
+          random() % 2 == 0 ? times[random() % std::size(times)]
+                            : std::max<int64_t>(0, std::min(expiry, kMax - 1) - static_cast<int64_t>(random() % 3) + 1);
       clock.Set(now);
       // Nothing but a write may reclaim it, and there is none: so the answer is of the expiry alone, also backwards.
       const std::optional<std::string> value = Value(*owned, "k");
