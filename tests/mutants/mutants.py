@@ -298,7 +298,7 @@ MUTANTS = [
         PROTOCOL,
         "    if (expired()) {",
         "    if (false && expired()) {",
-        "history",
+        "dict",
     ),
     Mutant(
         "block_bounds_dropped",
