@@ -46,8 +46,7 @@ TEST_F(VerifyTest, AKeyInTwoSlots) {
   ExpectFinding("its key is also in slot");
 }
 
-TEST_F(VerifyTest, AKeyThatNoLookupFinds) {
-  // Of two tags in one group the wrong one.
+TEST_F(VerifyTest, ATagOfAnotherKey) {
   const auto& context = fixture_.table().context();
   const uint32_t tag = context.LoadTag(slot_);
   context.SetTag(slot_, tag == 255 ? 254 : tag + 1);

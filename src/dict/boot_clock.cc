@@ -73,8 +73,8 @@ void InitializeBootClock(Header& header, uint64_t boot) {
 
 absl::StatusOr<std::unique_ptr<Clock>> MakeBootClock(const Segment& segment, uint64_t boot) {
   Header& header = segment.header();
-  // The boot id first: it is stored last, so whoever sees this boot's also sees its offset.
-  // Who does not know its own boot cannot tell it from another, and takes the segment's clock as it is.
+  // The boot id first: it is stored last, so whoever sees this boot's also sees its offset. Who does not know its own
+  // boot cannot tell it from another, and takes the segment's clock as it is.
   const bool this_boot = Mem::Load(header.boot_id) == boot || boot == kUnknownBoot;
   int64_t offset = static_cast<int64_t>(Mem::Load(header.clock_offset));
   if (!this_boot) {

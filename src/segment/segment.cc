@@ -480,8 +480,10 @@ absl::StatusOr<std::vector<Segment::Listed>> Segment::List() {
   for (;;) {
     errno = 0;
     const dirent* const entry = readdir(directory);
-    if (entry == nullptr) error = errno;
-    if (entry == nullptr) break;
+    if (entry == nullptr) {
+      error = errno;
+      break;
+    }
     if (entry->d_name[0] == '.') continue;
     UniqueFd fd(NoEintr(
         [&] { return openat(dirfd(directory), entry->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); }));

@@ -59,6 +59,14 @@ struct FaultTrace {
   std::string trouble;  // of the tracer itself; empty if all went well
 };
 
+// Whether a process may let itself be traced here.
+inline bool TracingIsPermitted() {
+  const pid_t pid = fork();
+  if (pid == 0) _exit(ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0 ? 0 : 1);
+  int status = 0;
+  return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 // In the process that is to suffer.
 class FaultWindow {
  public:
