@@ -9,14 +9,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "segdict/options.h"
-#include "src/table/table.h"
+#include "src/table/table_view.h"
 
 namespace segdict::internal {
 
 template <class Mem>
 class Inspector {
  public:
-  explicit Inspector(const Table<Mem>& table) : table_(table), c_(table.context()), reader_(table.reader()) {}
+  explicit Inspector(const TableView<Mem>& table) : table_(table), c_(table.context()), reader_(table.reader()) {}
 
   // O(slots + arena). `capacity` and `huge_page_bytes` are the caller's to fill in.
   Stats CountStats() const {
@@ -336,7 +336,7 @@ class Inspector {
     }
   }
 
-  const Table<Mem>& table_;
+  const TableView<Mem>& table_;
   const Context<Mem>& c_;
   const Reader<Mem>& reader_;
 };

@@ -1,4 +1,5 @@
-// The table's operations, put together from lookups (reader.h), changes (protocol.h) and recovery (recovery.h).
+// The table's operations: what readers do (table_view.h), and writes, put together from lookups (reader.h), changes
+// (protocol.h) and recovery (recovery.h).
 //
 // Every write is one loop, Mutate: look the entry up, decide what it shall become (the decision sees a private copy and
 // may run again), bring the new value into a block if it needs one, and change the slot if it still is as it was looked
@@ -14,24 +15,13 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "segdict/options.h"
 #include "src/table/protocol.h"
+#include "src/table/table_view.h"
 
 namespace segdict::internal {
-
-// An entry as a lookup found it, in private memory: what readers are given, and what decisions see.
-struct Current {
-  bool found = false;      // there is an entry, possibly expired
-  bool live = false;       // and it has not expired
-  std::string_view value;  // if live, and asked for
-  uint8_t type = 0;
-  int64_t expiry = kNever;
-  Version version;
-  uint64_t order = 0;
-};
 
 // A value that is what its parts are, one after the other.
 struct ValueInParts {
@@ -79,184 +69,30 @@ struct Decision {
 };
 
 template <class Mem>
-class Table {
- public:
-  Table(const Regions& regions, uint64_t seed, bool ordered, Liveness* liveness, const Clock* clock)
-      : c_(regions, seed, ordered, liveness, clock), reader_(c_), scan_(c_), recovery_(c_), protocol_(c_, recovery_) {}
-  Table(const Table&) = delete;
-  Table& operator=(const Table&) = delete;
+class Table : public TableView<Mem> {
+  using Base = TableView<Mem>;
+  using Base::c_;
+  using Base::Describe;
+  using Base::DescribePlain;
+  using Base::reader_;
+  using Base::scan_;
+  using Base::SnapshotHome;
 
-  const Context<Mem>& context() const { return c_; }
+ public:
+  using Base::Expired;
+  using Base::Failed;
+  using Base::LookUp;
+  using Base::Prefetch;
+  using Base::Size;
+  using typename Base::Lookup;
+  using typename Base::Sighting;
+  using typename Base::Snapshot;
+
+  Table(const Regions& regions, uint64_t seed, bool ordered, Liveness* liveness, const Clock* clock)
+      : Base(regions, seed, ordered, liveness, clock), recovery_(c_), protocol_(c_, recovery_) {}
+
   Context<Mem>& mutable_context() { return c_; }
   Recovery<Mem>& recovery() { return recovery_; }
-  const HomeScan<Mem>& scan() const { return scan_; }
-  const Reader<Mem>& reader() const { return reader_; }
-
-  // ---- Reading --------------------------------------------------------------------------------------------
-
-  using Sighting = typename Reader<Mem>::Sighting;
-
-  struct Lookup {
-    Found found;
-    bool expired = false;
-    bool copied = true;
-  };
-
-  // Looks `key` up. If the entry is live and its value is in a block, `reserve(bytes)` gives where to copy it to, or
-  // null.
-  template <class Reserve>
-  Read LookUp(std::string_view key, const Probe& probe, Lookup* lookup, Reserve&& reserve) const {
-    return reader_.Find(probe, &lookup->found, [&](const SlotCopy& copy) {
-      if (!reader_.KeyEquals(copy, key)) return false;
-      TakeOut(copy, lookup, reserve);
-      return true;
-    });
-  }
-
-  // Group words and preferred slot of a key that will be looked up soon.
-  void Prefetch(const Probe& probe) const {
-    Mem::Prefetch(&c_.regions.group(probe.home));
-    Mem::Prefetch(&c_.regions.slot(probe.home * kSlotsPerGroup + probe.preferred));
-  }
-
-  // The entry of `key`: use(const Current&) is called once if it is there. `buffer` holds values that came from a
-  // block. OK, NOT_FOUND (without text: it is frequent), ABORTED, DATA_LOSS.
-  template <class Use>
-  absl::Status Get(std::string_view key, std::string* buffer, Use&& use) const {
-    const uint64_t hash = c_.HashOf(key);
-    Prefetch(c_.Locate(hash));
-    return GetAt(key, hash, buffer, use);
-  }
-
-  template <class Use>
-  [[gnu::always_inline]] inline absl::Status GetAt(std::string_view key, uint64_t hash, std::string* buffer,
-                                                   Use&& use) const {
-    Sighting at;
-    char value[kMaxSlotSize];
-    switch (reader_.ReadUsual(key, c_.Locate(hash), &at, [&](size_t) { return value; })) {
-      case Read::kFound:
-        use(DescribePlain(at, value));
-        return absl::OkStatus();
-      case Read::kMissing:
-        return {absl::StatusCode::kNotFound, ""};
-      default:
-        return GetUnusual(key, hash, buffer, use);
-    }
-  }
-
-  // GetAt, for any entry.
-  template <class Use>
-  [[gnu::noinline]] absl::Status GetUnusual(std::string_view key, uint64_t hash, std::string* buffer, Use& use) const {
-    Lookup lookup;
-    const Read read = LookUp(key, c_.Locate(hash), &lookup, [&](uint64_t bytes) {
-      buffer->resize(static_cast<size_t>(bytes));
-      return buffer->data();
-    });
-    if (read == Read::kMissing || (read == Read::kFound && lookup.expired)) return {absl::StatusCode::kNotFound, ""};
-    if (read != Read::kFound || !lookup.copied) return Failed(read);
-    use(Describe(lookup, *buffer));
-    return absl::OkStatus();
-  }
-
-  // Looks many keys up, the memory accesses of 32 at a time under way together. use(index, Current or null).
-  template <class Use>
-  absl::Status GetMany(std::span<const std::string_view> keys, std::string* buffer, Use&& use) const {
-    constexpr size_t kBatch = 32;
-    uint64_t hashes[kBatch];
-    for (size_t at = 0; at < keys.size(); at += kBatch) {
-      const size_t n = std::min(kBatch, keys.size() - at);
-      // All groups under way, then all slots that their tags point at, then the lookups find both near.
-      for (size_t i = 0; i < n; ++i) {
-        hashes[i] = c_.HashOf(keys[at + i]);
-        Mem::Prefetch(&c_.regions.group(c_.Locate(hashes[i]).home));
-      }
-      for (size_t i = 0; i < n; ++i) {
-        const Probe probe = c_.Locate(hashes[i]);
-        Mem::Prefetch(&c_.regions.slot(probe.home * kSlotsPerGroup + reader_.FirstCandidate(probe)));
-      }
-      for (size_t i = 0; i < n; ++i) {
-        bool seen = false;
-        absl::Status status = GetAt(keys[at + i], hashes[i], buffer, [&](const Current& entry) {
-          seen = true;
-          use(at + i, &entry);
-        });
-        if (!seen) {
-          if (status.code() != absl::StatusCode::kNotFound) return status;
-          use(at + i, nullptr);
-        }
-      }
-    }
-    return absl::OkStatus();
-  }
-
-  // An entry in memory of its own.
-  struct Snapshot {
-    std::string key, value;
-    uint8_t type = 0;
-    int64_t expiry = kNever;
-    Version version;
-    uint64_t order = 0;
-    uint64_t hash = 0;
-  };
-
-  // Calls visit(const Snapshot&) for each live entry until it says false. Weakly consistent: each entry is whole; a key
-  // that is there from beginning to end is visited exactly once (a key has one home, and a home is looked at as a
-  // whole, again if a key was moved meanwhile); one that is inserted or erased meanwhile, at most once. No lock is held
-  // during the visit.
-  template <class Visit>
-  absl::Status ForEach(Visit&& visit) const {
-    std::vector<Snapshot> entries;
-    for (uint64_t home = 0; home < c_.groups(); ++home) {
-      size_t count = 0;
-      if (absl::Status status = SnapshotHome(home, /*with_values=*/true, &entries, &count); !status.ok()) return status;
-      for (size_t i = 0; i < count; ++i) {
-        if (!visit(static_cast<const Snapshot&>(entries[i]))) return absl::OkStatus();
-      }
-    }
-    return absl::OkStatus();
-  }
-
-  // The same in the order of insertion, or backwards. O(n log n) time and 16 bytes an entry of private memory; an entry
-  // that is overwritten meanwhile is visited with its new value. REQUIRES: ordered.
-  template <class Visit>
-  absl::Status ForEachOrdered(Direction direction, Visit&& visit) const {
-    struct Place {
-      uint64_t order, hash;
-    };
-    std::vector<Place> places;
-    std::vector<Snapshot> entries;
-    for (uint64_t home = 0; home < c_.groups(); ++home) {
-      size_t count = 0;
-      if (absl::Status status = SnapshotHome(home, /*with_values=*/false, &entries, &count); !status.ok())
-        return status;
-      for (size_t i = 0; i < count; ++i) places.push_back({entries[i].order, entries[i].hash});
-    }
-    std::sort(places.begin(), places.end(), [direction](const Place& a, const Place& b) {
-      return direction == Direction::kForward ? a.order < b.order : b.order < a.order;
-    });
-    Snapshot entry;
-    for (const Place& place : places) {
-      // Found again by its number: that is the same insertion, wherever it stands now.
-      Lookup lookup;
-      const Read read = reader_.Find(c_.Locate(place.hash), &lookup.found, [&](const SlotCopy& copy) {
-        return copy.Order() == place.order && Take(copy, /*with_value=*/true, &lookup, &entry);
-      });
-      if (read == Read::kMissing || (read == Read::kFound && lookup.expired)) continue;
-      if (read != Read::kFound || !lookup.copied) return Failed(read);
-      Finish(lookup, &entry);
-      if (!visit(static_cast<const Snapshot&>(entry))) return absl::OkStatus();
-    }
-    return absl::OkStatus();
-  }
-
-  // Entries that are not yet reclaimed. O(writer records). Exact when nobody is writing.
-  uint64_t Size() const {
-    uint64_t sum = 0;  // modulo 2^64: shares may be negative
-    for (uint32_t r = 0; r < c_.records(); ++r) sum += Mem::Load(c_.regions.record(r).share);
-    return static_cast<int64_t>(sum) < 0 ? 0 : sum;
-  }
-
-  // ---- Writing --------------------------------------------------------------------------------------------
 
   // The hash of a key that will be written soon; what it needs of memory is under way.
   [[gnu::always_inline]] inline uint64_t Prepare(std::string_view key) const {
@@ -502,17 +338,6 @@ class Table {
     recovery_.WakeWaiters(*w.record);
   }
 
-  [[gnu::always_inline]] bool Expired(const SlotCopy& copy) const {
-    return copy.HasExpiry() && c_.clock->Now() >= copy.Expiry();
-  }
-
-  static absl::Status Failed(Read read) {
-    if (read == Read::kContended) {
-      return absl::AbortedError("the entry is being overwritten faster than it can be read; try again");
-    }
-    return absl::DataLossError("the segment is damaged: an entry is not in a state that any writer leaves; see Verify");
-  }
-
   // The arena bytes that an entry takes.
   uint64_t BlockBytes(size_t key_length, uint64_t value_length, bool expiry) const {
     return SlotForm::Choose(c_.geometry().slot_words, key_length, value_length, expiry, c_.ordered)
@@ -573,98 +398,6 @@ class Table {
     }
     protocol_.UnlockHome(w, probe.home);
     return done;
-  }
-
-  template <class Reserve>
-  void TakeOut(const SlotCopy& copy, Lookup* lookup, Reserve&& reserve) const {
-    // The clock is read between the words and the last look at seq: later, a key that was extended meanwhile could seem
-    // absent.
-    lookup->expired = Expired(copy);
-    lookup->copied = true;
-    if (copy.ValueInBlock() && !lookup->expired) {
-      if (char* to = reserve(copy.value_length); to != nullptr) lookup->copied = reader_.CopyValue(copy, to);
-    }
-  }
-
-  // A ReadSlot body: puts key and value into `entry`; what else it says is set by Finish.
-  bool Take(const SlotCopy& copy, bool with_value, Lookup* lookup, Snapshot* entry) const {
-    lookup->expired = Expired(copy);
-    lookup->copied = true;
-    if (copy.KeyInBlock()) {
-      (void)reader_.KeyOf(copy, &entry->key);
-    } else {
-      entry->key.assign(copy.InlineKey());
-    }
-    if (with_value && !lookup->expired) {
-      entry->value.resize(static_cast<size_t>(copy.value_length));
-      lookup->copied = reader_.CopyValue(copy, entry->value.data());
-    }
-    return true;
-  }
-  void Finish(const Lookup& lookup, Snapshot* entry) const {
-    const SlotCopy& copy = lookup.found.copy;
-    entry->type = copy.Type();
-    entry->expiry = copy.Expiry();
-    entry->order = copy.Order();
-    entry->version = {lookup.found.slot, owned::Version(lookup.found.seq)};
-    entry->hash = c_.HashOf(entry->key);
-  }
-
-  // The entries of one home, consistently: no key twice, none left out that was there all the time.
-  absl::Status SnapshotHome(uint64_t home, bool with_values, std::vector<Snapshot>* entries, size_t* count,
-                            bool expired_too = false) const {
-    for (int tries = 0; tries < kMaxReadTries; ++tries) {
-      *count = 0;
-      const uint64_t moves = owned::Version(Mem::Load(c_.regions.home_lock(home)));
-      const uint64_t reach = c_.ReachSteps(c_.LoadGroup(home).ReachByte());
-      ProbeSequence sequence(home, c_.groups());
-      for (uint64_t d = 0; d <= reach; ++d, sequence.Next()) {
-        const GroupView view = c_.LoadGroup(sequence.group());
-        for (uint32_t occupied = ~view.Match(0) & 0x7fff; occupied != 0; occupied &= occupied - 1) {
-          if (entries->size() == *count) entries->emplace_back();
-          Snapshot& entry = (*entries)[*count];
-          Lookup lookup;
-          const uint64_t s = sequence.group() * kSlotsPerGroup + static_cast<uint32_t>(__builtin_ctz(occupied));
-          const Read read = scan_.ReadOfHome(home, s, &lookup.found,
-                                             [&](const SlotCopy& copy) { Take(copy, with_values, &lookup, &entry); });
-          if (read == Read::kMissing || (read == Read::kFound && lookup.expired && !expired_too)) continue;
-          if (read != Read::kFound || !lookup.copied) return Failed(read);
-          Finish(lookup, &entry);
-          // Erased and inserted again while this home was looked at, it may stand in two places.
-          bool twice = false;
-          for (size_t i = 0; i < *count && !twice; ++i) {
-            twice = (*entries)[i].hash == entry.hash && (*entries)[i].key == entry.key;
-          }
-          if (!twice) ++*count;
-        }
-      }
-      if (owned::Version(Mem::Load(c_.regions.home_lock(home))) == moves) return absl::OkStatus();
-    }
-    return Failed(Read::kContended);
-  }
-
-  // What was sighted, its value in `value`.
-  static Current DescribePlain(const Sighting& at, const char* value) {
-    Current current;
-    current.found = current.live = true;
-    current.value = {value, meta::PlainValueLength(at.meta)};
-    current.type = meta::TypeOf(at.meta);
-    current.version = {at.slot, owned::Version(at.seq)};
-    current.order = at.order;
-    return current;
-  }
-  // What was found; `buffer` has its value if that came from a block and was asked for. Views of both.
-  static Current Describe(const Lookup& found, std::string_view buffer) {
-    const SlotCopy& copy = found.found.copy;
-    Current current;
-    current.found = true;
-    current.live = !found.expired;
-    if (current.live) current.value = copy.ValueInBlock() ? buffer : copy.InlineValue();
-    current.type = copy.Type();
-    current.expiry = copy.Expiry();
-    current.version = {found.found.slot, owned::Version(found.found.seq)};
-    current.order = copy.Order();
-    return current;
   }
 
   // Brings the decision into the form of a slot, with a block of its own if it needs one.
@@ -795,9 +528,6 @@ class Table {
     return Sleep<Mem>(w, w.record->waiters, Mem::Load(w.record->waiters), 100'000);
   }
 
-  Context<Mem> c_;
-  Reader<Mem> reader_;
-  HomeScan<Mem> scan_;
   Recovery<Mem> recovery_;
   Protocol<Mem> protocol_;
 };
