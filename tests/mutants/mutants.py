@@ -90,7 +90,7 @@ MUTANTS = [
                                       __attribute__((always_inline)) { Mem::Store(image[i], Mem::LoadOwn(words[i])); });
     Mem::Store(j.shown, kShownSrc);
     // Death from here: readers have the image""",
-        """        c_.geometry().slot_words, [=](uint32_t i)
+        """        c_.geometry().slot_words, [=, &j](uint32_t i)
                                       __attribute__((always_inline)) { if (i == 0) Mem::Store(j.shown, kShownSrc);
                                       Mem::Store(image[i], Mem::LoadOwn(words[i])); });
     // Death from here: readers have the image""",

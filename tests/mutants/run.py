@@ -92,7 +92,8 @@ class Runner:
         failed = [line for line in output.splitlines() if line.startswith("[  FAILED  ]") and "." in line]
         if failed:
             return failed[0].removeprefix("[  FAILED  ]").strip().split(",")[0].split(" (")[0]
-        return f"ends with status {run.returncode}"
+        # A fixture that aborts says why on its last line.
+        return f"ends with status {run.returncode}: {(output.splitlines() or [''])[-1][:100]}"
 
 
 def apply(mutant: Mutant, text: str) -> str:

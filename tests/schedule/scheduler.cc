@@ -3,6 +3,8 @@
 #include <charconv>
 #include <cstring>
 
+#include "src/base/hash.h"
+
 namespace segdict::internal {
 
 std::string Schedule::ToText() const {
@@ -89,6 +91,7 @@ Scheduler::Scheduler(const Scenario& scenario) : scenario_(scenario) {
 Schedule Scheduler::Run(int first, bool look, Chooser decide) {
   std::memcpy(fixture_->segment().base(), image_.data(), image_.size());
   weak_->Reset();
+  changes_ = 0;
   decide_ = &decide;
   look_ = look;
   taken_ = {first, {}};
@@ -144,13 +147,12 @@ std::string Scheduler::Judge() {
     if (std::string wrong = scenario_.judge(); !wrong.empty()) return wrong;
   }
   // Whoever is not recovered yet is so by the next one.
-  FIXTURE_CHECK(fixture_->table().recovery().RecoverDead().ok());
-  const VerifyReport report = fixture_->Verify();
-  if (!report.ok()) return report.errors[0];
-  if (report.in_flight != 0) return "something is left in flight";
-  std::string value;
-  Entry last;
-  if (fixture_->Get(key(), &value).ok()) last = value;
+  const absl::StatusOr<uint32_t> recovered = fixture_->table().recovery().RecoverDead();
+  FIXTURE_CHECK(recovered.ok());
+  const Sight sight = *recovered == 0 ? RememberedSight() : SightNow();
+  if (!sight.error.empty()) return sight.error;
+  if (sight.in_flight) return "something is left in flight";
+  const Entry& last = sight.entry;
   std::vector<bool> placed(calls_.size());
   if (Linearizable(calls_, placed, initial_, last)) return {};
   const auto shortly = [](const Entry& entry) { return entry ? "'" + entry->substr(0, 3) + "'" : "nothing"; };
@@ -258,7 +260,9 @@ void Scheduler::After(const Access& access) {
                         : access.kind == AccessKind::kCas    ? Order::kReadModifyWrite
                         : access.kind == AccessKind::kCopyIn ? Order::kRelaxed
                                                              : Order::kRelaxedReadModifyWrite;
-    weak_->Stored(running_, &word, before_[i++], word.load(), order, &fence);
+    const uint64_t old = before_[i++], now = word.load();
+    weak_->Stored(running_, &word, old, now, order, &fence);
+    changes_ ^= Mix(old + Mix(IndexOf(&word) + 1)) ^ Mix(now + Mix(IndexOf(&word) + 1));
   });
   if (look_ && (access.kind == AccessKind::kCommit || access.kind == AccessKind::kCas)) Look();
 }
@@ -365,14 +369,26 @@ void Scheduler::Switch(int to) {
 void Scheduler::Look() {
   if (!broken_.empty()) return;
   HookedMemory::hook = nullptr;
-  if (const VerifyReport report = fixture_->Verify(); !report.ok()) {
-    broken_ = "at tick " + std::to_string(tick_) + ": " + report.errors[0];
-  }
-  std::string value;
-  Entry seen;
-  if (fixture_->Get(key(), &value).ok()) seen = value;
-  calls_.push_back({"look", [](Entry& entry) { return entry; }, seen, tick_, tick_});
+  const Sight& sight = RememberedSight();
+  if (!sight.error.empty()) broken_ = "at tick " + std::to_string(tick_) + ": " + sight.error;
+  calls_.push_back({"look", [](Entry& entry) { return entry; }, sight.entry, tick_, tick_});
   HookedMemory::hook = this;
+}
+
+Scheduler::Sight Scheduler::SightNow() const {
+  Sight sight;
+  const VerifyReport report = fixture_->Verify();
+  if (!report.ok()) sight.error = report.errors[0];
+  sight.in_flight = report.in_flight != 0;
+  std::string value;
+  if (fixture_->Get(key(), &value).ok()) sight.entry = value;
+  return sight;
+}
+
+const Scheduler::Sight& Scheduler::RememberedSight() {
+  const auto [at, is_new] = sights_.try_emplace(changes_);
+  if (is_new) at->second = SightNow();
+  return at->second;
 }
 
 }  // namespace segdict::internal

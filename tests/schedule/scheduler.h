@@ -22,6 +22,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -135,6 +136,16 @@ class Scheduler : public AccessHook, public Liveness {
   void Note(const Access& access);
   void Look();
 
+  // What is to be seen in the segment as it is: what Verify says, and the key under test.
+  struct Sight {
+    std::string error;
+    bool in_flight = false;
+    Entry entry;
+  };
+  Sight SightNow() const;
+  // The same, within a run: many schedules pass through the same bytes, which are known by what was changed.
+  const Sight& RememberedSight();
+
   const Scenario& scenario_;
   std::unique_ptr<TableFixture> fixture_;
   std::vector<std::string> keys_;
@@ -147,6 +158,8 @@ class Scheduler : public AccessHook, public Liveness {
   std::vector<ucontext_t> contexts_;
   ucontext_t main_{};
   std::unique_ptr<WeakMemory> weak_;
+
+  std::unordered_map<uint64_t, Sight> sights_;  // by what changes_ was
 
   // Of the words of the segment: who has loaded it, who has changed it; a bit for each actor.
   struct Users {
@@ -164,6 +177,7 @@ class Scheduler : public AccessHook, public Liveness {
   std::array<WeakMemory::Clock, 8> lock_clock_{};  // what the last holder of each record's lock knew
   std::array<WeakMemory::Clock, 8> unfenced_{};    // what each actor's copies have read, before the fence after them
   std::vector<uint64_t> before_;                   // values of the words that are about to be changed
+  uint64_t changes_ = 0;  // hash of what differs from the image (Zobrist 1970): same bytes, same hash
   std::vector<Call> calls_;
   std::string broken_;  // found within the run
   std::array<bool, 8> changed_{};
