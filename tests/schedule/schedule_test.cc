@@ -146,6 +146,10 @@ std::vector<DeepScenario> DeepScenarios() {
   add("MoveOverwrite", Displaced(Long('a')), {EraseOther(3), Set(Long('b'))}, {Get()});
   add("MoveErase", Displaced(a), {EraseOther(3), Erase()}, {Get()});
   add("MoveInsertTakesThePlace", Displaced(a), {EraseOther(3), SetOther(20, "new")}, {Get()});
+  // A reader that passed the home before the key was moved there reads the old place's image. Nobody may get at the
+  // block that it refers to, free it and fill it with something else, before the image counts no more.
+  add("MoveBlockReused", Displaced(Long('a')), {EraseOther(3), Then(Set(Long('b')), SetOther(5, Long('o')))}, {Get()},
+      {.switches = 2, .deaths = 0, .old_values = 0, .together = 2});
   // A torn read takes three: a reader in the middle of a slot, a writer in the middle of it, and somebody else before
   // both end.
   const Bound three{.switches = 3, .deaths = 0, .old_values = 1, .together = 3};
