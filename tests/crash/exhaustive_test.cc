@@ -143,21 +143,22 @@ TEST(Crash, C_Pairs) {
 
 // ---- All stores of the source -----------------------------------------------------------------------------
 
-// What no call of the table's can reach, and why that is enough.
+// What no call of the table's can reach, and who kills there, or why nobody need to.
 struct Elsewhere {
   const char* file;
   const char* text;  // that the line contains
   const char* why;
+  size_t sites = 1;
 };
+// Those of the boot clock, which is not over the memory seam: a segment gets it before anybody can see it, and again by
+// whoever opens it first after a reboot, holding the segment's kernel lock. tests/machine kills at each of them, in the
+// cases that are named. The boot id is stored last, in both.
 constexpr Elsewhere kElsewhere[] = {
-    {"src/dict/boot_clock.cc", "Mem::Store(header.clock_offset, 0)", "before publication: nobody sees it"},
-    {"src/dict/boot_clock.cc", "Mem::Store(header.clock_real, ", "before publication: nobody sees it"},
-    {"src/dict/boot_clock.cc", "Mem::Store(header.boot_id, BootId())", "before publication: nobody sees it"},
+    {"src/dict/boot_clock.cc", "Mem::Store(header.clock_offset, 0)", "MachineCreation.AtAName"},
+    {"src/dict/boot_clock.cc", "Mem::Store(header.clock_real, ", "MachineCreation.AtAName"},
     {"src/dict/boot_clock.cc", "Mem::Store(header.clock_offset, static_cast<uint64_t>(offset))",
-     "once after a reboot, by whoever holds the clock's kernel lock; a death leaves the old boot id, and the next does "
-     "it again"},
-    {"src/dict/boot_clock.cc", "Mem::Store(header.boot_id, boot)",
-     "the commit of the one before: after it all is done"},
+     "FirstOpenAfterAReboot"},
+    {"src/dict/boot_clock.cc", "Mem::Store(header.boot_id, boot)", "both", 2},
 };
 constexpr Elsewhere kBare[] = {
     {"src/dict/boot_clock.cc", "known.store", "not in the segment"},
@@ -202,7 +203,9 @@ TEST(Crash, D_AllStoresOfTheSource) {
       EXPECT_TRUE(any) << "no crash after the store at " << site.file << ":" << site.first_line << ": " << site.text;
     }
   }
-  EXPECT_EQ(elsewhere, std::size(kElsewhere)) << "a store that is excused is not there any more";
+  size_t listed = 0;
+  for (const Elsewhere& e : kElsewhere) listed += e.sites;
+  EXPECT_EQ(elsewhere, listed) << "a store that tests/machine kills at is not there any more";
   for (const auto& [file, line] : unknown) {
     ADD_FAILURE() << file << ":" << line << " stores, but was not found in the source";
   }
@@ -212,8 +215,8 @@ TEST(Crash, D_AllStoresOfTheSource) {
                                       << " stores past the memory seam: " << site.text;
   }
   const Totals& t = Totals::Get();
-  std::printf("store sites in src: %zu; crashed at: %zu; not reachable by the table, for stated reasons: %zu\n",
-              sites.size(), crashed, elsewhere);
+  std::printf("store sites in src: %zu; crashed at: %zu here and %zu in tests/machine\n", sites.size(), crashed,
+              elsewhere);
   std::printf("%" PRIu64 " cases with %" PRIu64 " stores, %" PRIu64 " pairs at %" PRIu64 " moments: %" PRIu64
               " crashes, %" PRIu64 " recoveries killed, %" PRIu64 " different states explored\n",
               t.cases, t.stores, t.pairs, t.runs, t.crashes, t.recoveries_killed, t.states);

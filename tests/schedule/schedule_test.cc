@@ -150,6 +150,22 @@ std::vector<DeepScenario> DeepScenarios() {
   // block that it refers to, free it and fill it with something else, before the image counts no more.
   add("MoveBlockReused", Displaced(Long('a')), {EraseOther(3), Then(Set(Long('b')), SetOther(5, Long('o')))}, {Get()},
       {.switches = 2, .deaths = 0, .old_values = 0, .together = 2});
+  {
+    // Two keys of different homes come for the last slot of group 0: no home lock keeps them apart. Three groups; the
+    // key under test is at home there, the other one displaced, since its own home is full.
+    ProbeSequence of_home_1(1, 3);
+    of_home_1.Next();
+    const uint64_t other_home = of_home_1.group() == 0 ? 1 : 2;
+    const auto set_up = [=](TableFixture& f, Writer& w) {
+      for (int i = 1; i <= 14; ++i) FIXTURE_CHECK(f.Set(w, f.KeyOfHome(0, i), "other").ok());
+      for (int i = 1; i <= 15; ++i) FIXTURE_CHECK(f.Set(w, f.KeyOfHome(other_home, i), "other").ok());
+    };
+    const Actor displaced = [=](Scheduler& t, int self) {
+      FIXTURE_CHECK(t.fixture().Set(t.writer(self), t.fixture().KeyOfHome(other_home, 0), Short('o')).ok());
+    };
+    add("LastSlot", set_up, {Insert(b), displaced}, {Get()});
+    scenarios.back().scenario.shape.groups = 3;
+  }
   // A torn read takes three: a reader in the middle of a slot, a writer in the middle of it, and somebody else before
   // both end.
   const Bound three{.switches = 3, .deaths = 0, .old_values = 1, .together = 3};
