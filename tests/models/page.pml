@@ -12,7 +12,7 @@
    Checked: nobody wins a block of which a unit is owned (`unit`), so also none of another class; at the end no block is lost: every word
    of the page is FREE of the page's class where the class has a block, RETIRED elsewhere and in the pool; chains are whole or gone.
 
-   Not modelled: weak memory, the relocation of blocks in slots, more pages, what a block holds.
+   Not modelled: weak memory, the relocation of blocks in slots (evacuation.pml), more pages, what a block holds.
 
    Forms (-D):  ROUNDS=1; CHAIN
    Mutants:     ROLLBACK recovery answers ASSIGNING by POOL; RETIREPLAIN words are retired by a store; RETIREBLIND a page goes to the pool
