@@ -1712,6 +1712,30 @@ TEST(Touch, OfAnEntryThatExpiresBeforeItIsLocked) {
   EXPECT_GE(reads, 3);
 }
 
+// An entry lives longer, and then the time of its old expiry passes, while a lookup asks for the time: it was there all
+// the time. Whichever of the lookup's looks at the clock it is.
+TEST(Get, OfAnEntryThatIsExtendedMeanwhile) {
+  for (const size_t length : {5, 1000}) {
+    for (int at = 1; at <= 3; ++at) {
+      InterruptingClock clock;
+      const Options options = {.capacity = 20, .value_bytes = 60'000, .clock = &clock};
+      OwnedDict dict(options);
+      Dict other = Must(Dict::Open(dict.name.location(), options));
+      ASSERT_OK(dict->Set("k", std::string(length, 'v'), {.ttl = absl::Nanoseconds(100)}));
+      int reads = 0;
+      std::function<void()> interrupt = [&] {
+        if (++reads == at) {
+          EXPECT_OK(other.Touch("k", absl::Hours(1)));
+          clock.now += 100;
+        }
+        clock.next = interrupt;
+      };
+      clock.next = interrupt;
+      EXPECT_OK(dict->Get("k")) << "value of " << length << " bytes, read " << at << " of the clock";
+    }
+  }
+}
+
 TEST(Get, OfAKeyThatLiesInTheResult) {
   OwnedDict dict(SmallOptions());
   ASSERT_OK(dict->Set("key", std::string(1000, 'v')));

@@ -24,6 +24,7 @@ SUITES = {
     "history": Suite("//tests/linearizability:history_test"),
     "arena": Suite("//tests:arena_test"),
     "dict": Suite("//tests:dict_test"),
+    "random": Suite("//tests:random_test"),
 }
 
 
@@ -414,5 +415,119 @@ MUTANTS = [
         "    return false;",
         "process",
         also=(("    if (!locked.ok() || !*locked) return locked;", "    if (!locked.ok()) return locked;"),),
+    ),
+    # --- Where one protocol meets another -----------------------------------------------------------------------
+    Mutant(
+        "home_forgotten_before_unlock",
+        "the journal forgets a home lock before it is let go",
+        PROTOCOL,
+        "    Mem::Store(lock, owned::Same(Mem::Load(lock)));\n    Mem::Store(w.record->home, 0);\n",
+        "    Mem::Store(w.record->home, 0);\n    Mem::Store(lock, owned::Same(Mem::Load(lock)));\n",
+        "schedule",
+    ),
+    Mutant(
+        "reach_lowered_too_early",
+        "an erase computes the reach while its key still counts, and leaves it too far for ever",
+        PROTOCOL,
+        """    if (!Remove(w, found.slot, found.seq, frees)) return Step::kLost;
+    // Only now: a scan must not see the erased key.
+    if (found.displacement > 0) scan_.LowerReach(home);""",
+        """    if (found.displacement > 0) scan_.LowerReach(home);
+    if (!Remove(w, found.slot, found.seq, frees)) return Step::kLost;""",
+        "schedule",
+    ),
+    Mutant(
+        "reach_of_a_move_forgets_others",
+        "a move sets the reach to nothing, whoever else is displaced",
+        PROTOCOL,
+        "    c_.SetReach(home, reach);\n    EndOperation(j);",
+        "    c_.SetReach(home, 0 * reach);\n    EndOperation(j);",
+        "random",
+    ),
+    Mutant(
+        "pull_home_without_lock",
+        "a key is pulled home without its home lock",
+        PROTOCOL,
+        "    if (c_.LoadGroup(g).ReachByte() == 0 || !TryLockHome(w, g)) return;",
+        "    if (c_.LoadGroup(g).ReachByte() == 0) return;",
+        "schedule",
+        also=(
+            (
+                "        Move(w, g, farthest, dst, seq, rest);\n        break;\n      }\n    }\n    UnlockHome(w, g);",
+                "        Move(w, g, farthest, dst, seq, rest);\n        break;\n      }\n    }",
+            ),
+        ),
+    ),
+    Mutant(
+        "move_not_told_at_recovery",
+        "a recovery finishes a move without telling lookups that are under way",
+        RECOVERY,
+        "        if (owned::IsLockedBy(word, r)) Mem::Store(lock, owned::LockedBy(owned::Next(word), r));",
+        "        if (owned::IsLockedBy(word, r)) Mem::Store(lock, owned::LockedBy(owned::Same(word), r));",
+        "schedule",
+    ),
+    Mutant(
+        "moved_block_not_given_back",
+        "a recovery undoes a move, but leaves its block to the new place",
+        RECOVERY,
+        "    if (op.has_old) {\n      const BlockWord old",
+        "    if (false && op.has_old) {\n      const BlockWord old",
+        "crash",
+    ),
+    Mutant(
+        "home_not_loaded_again",
+        "a lookup that goes on behind its home group does not look at that group again",
+        READER,
+        "        const GroupView view = d == 0 ? home : c_.LoadGroup(sequence.group());\n"
+        "        const Read read = SearchGroup(",
+        "        const GroupView view = c_.LoadGroup(sequence.group());\n"
+        "        const Read read = d == 0 ? Read::kMissing : SearchGroup(",
+        "schedule",
+    ),
+    Mutant(
+        "visit_does_not_look_again",
+        "a visit of all entries takes a home as it looked, although a key was moved meanwhile",
+        "src/table/table_view.h",
+        "      if (owned::Version(Mem::Load(c_.regions.home_lock(home))) == moves) return absl::OkStatus();",
+        "      if (owned::Version(Mem::Load(c_.regions.home_lock(home))) >= moves) return absl::OkStatus();",
+        "schedule",
+    ),
+    Mutant(
+        "page_retired_by_stores",
+        "a page's free blocks are retired without asking whether they still are free",
+        ARENA,
+        "            if (Mem::Cas(block_word, now, block.Next(BlockState::kRetired))) break;\n            continue;",
+        "            Mem::Store(block_word, block.Next(BlockState::kRetired));\n            break;",
+        "crash",
+    ),
+    Mutant(
+        "chain_freed_from_its_head",
+        "a chain's head is free before its members are",
+        ARENA,
+        "    if (block.size_class == 0 && HasMembers(granule)) {\n      if (block.state != BlockState::kRecord) {",
+        "    if (block.size_class == 0 && HasMembers(granule)) {\n"
+        "      Mem::Store(shared, BlockWord::Decode(Mem::Load(shared)).Next(BlockState::kFree));\n"
+        "      return FreeMembers(granule);\n"
+        "      if (block.state != BlockState::kRecord) {",
+        "crash",
+    ),
+    Mutant(
+        "members_forgotten_at_recovery",
+        "a recovery frees a chain's head alone",
+        ARENA,
+        "        Mem::Cas(member, member_word, m.Next(BlockState::kFree));",
+        "        (void)m;",
+        "crash",
+    ),
+    Mutant(
+        "clock_read_after_the_check",
+        "a lookup asks whether an entry has expired when it no longer knows that it is the entry",
+        "src/table/table_view.h",
+        "    if (read == Read::kMissing || (read == Read::kFound && lookup.expired)) return {absl::StatusCode::kNotFound, \"\"};\n"
+        "    if (read != Read::kFound || !lookup.copied) return Failed(read);\n    use(Describe(lookup, *buffer));",
+        "    if (read == Read::kFound) lookup.expired = Expired(lookup.found.copy);\n"
+        "    if (read == Read::kMissing || (read == Read::kFound && lookup.expired)) return {absl::StatusCode::kNotFound, \"\"};\n"
+        "    if (read != Read::kFound || !lookup.copied) return Failed(read);\n    use(Describe(lookup, *buffer));",
+        "dict",
     ),
 ]

@@ -180,6 +180,22 @@ Actor Get(int times) {
   };
 }
 
+Actor Visit() {
+  return OneCall(
+      "visit", [](Entry& entry) { return entry; },
+      [](Scheduler& s, Writer&) {
+        Entry gave;
+        const absl::Status status = s.fixture().table().ForEach([&](const Table<Mem>::Snapshot& entry) {
+          if (entry.key != s.key()) return true;
+          FIXTURE_CHECK(!gave.has_value());  // no key twice
+          gave = entry.value;
+          return true;
+        });
+        FIXTURE_CHECK(status.ok());
+        return gave;
+      });
+}
+
 Actor EraseOther(int n) {
   return [n](Scheduler& s, int self) {
     const absl::Status status = s.fixture().Erase(s.writer(self), s.key(n));

@@ -24,6 +24,7 @@ Actor MoveToEnd();                   // REQUIRES: an ordered table
 Actor Clear();                       // of the whole table
 Actor LockedSet(std::string value);  // holding the global lock
 Actor Get(int times = 1);
+Actor Visit();  // of the whole table
 
 // On others. Key number n of the same home.
 Actor EraseOther(int n);  // a displaced key may be moved home

@@ -132,6 +132,8 @@ std::vector<DeepScenario> DeepScenarios() {
   };
   add("OverwriteOverwrite", With(a), {Set(b), Set(c)}, {Get(2)});
   add("MoveGet", Displaced(a), {EraseOther(3)}, {Get()});
+  add("MoveVisit", Displaced(a), {EraseOther(3)}, {Visit()},
+      {.switches = 2, .deaths = 1, .old_values = 0, .together = 2});
   add("OverwriteBlocks", With(Long('a')), {Set(Long('b')), Set(Long('c'))}, {Get()});
   add("InsertInsert", Nothing(), {Insert(Long('b')), Insert(c)}, {Get()});
   add("EraseInsert", With(a), {Erase(), Insert(b)}, {Get(2)});
