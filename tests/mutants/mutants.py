@@ -498,7 +498,7 @@ MUTANTS = [
         ARENA,
         "            if (Mem::Cas(block_word, now, block.Next(BlockState::kRetired))) break;\n            continue;",
         "            Mem::Store(block_word, block.Next(BlockState::kRetired));\n            break;",
-        "crash",
+        "schedule",
     ),
     Mutant(
         "chain_freed_from_its_head",

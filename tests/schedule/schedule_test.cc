@@ -163,6 +163,23 @@ std::vector<DeepScenario> DeepScenarios() {
     add("LastSlot", set_up, {Insert(b), displaced}, {Get()});
     scenarios.back().scenario.shape.groups = 3;
   }
+  {
+    // The only page is of another class and free: one writer retires it for a longer value, another takes a block of
+    // it.
+    const auto set_up = [](TableFixture& f, Writer& w) {
+      FIXTURE_CHECK(f.Set(w, f.KeyOfHome(0, 1), Long('a')).ok());
+      FIXTURE_CHECK(f.Erase(w, f.KeyOfHome(0, 1)).ok());
+    };
+    const auto set_if_there_is_room = [](int n, std::string value) -> Actor {
+      return [=](Scheduler& t, int self) {
+        const absl::Status status = t.fixture().Set(t.writer(self), t.key(n), value);
+        FIXTURE_CHECK(status.ok() || absl::IsResourceExhausted(status));
+      };
+    };
+    add("RetireAllocate", set_up, {set_if_there_is_room(2, std::string(1000, 'l')), set_if_there_is_room(3, Long('b'))},
+        {});
+    scenarios.back().scenario.shape.pages = 1;
+  }
   // A torn read takes three: a reader in the middle of a slot, a writer in the middle of it, and somebody else before
   // both end.
   const Bound three{.switches = 3, .deaths = 0, .old_values = 1, .together = 3};
