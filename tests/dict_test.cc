@@ -1715,7 +1715,7 @@ TEST(Touch, OfAnEntryThatExpiresBeforeItIsLocked) {
 // An entry lives longer, and then the time of its old expiry passes, while a lookup asks for the time: it was there all
 // the time. Whichever of the lookup's looks at the clock it is.
 TEST(Get, OfAnEntryThatIsExtendedMeanwhile) {
-  for (const size_t length : {5, 1000}) {
+  for (const size_t length : {size_t{5}, size_t{1000}}) {
     for (int at = 1; at <= 3; ++at) {
       InterruptingClock clock;
       const Options options = {.capacity = 20, .value_bytes = 60'000, .clock = &clock};
