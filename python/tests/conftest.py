@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import itertools
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -47,6 +48,30 @@ def d(make: Callable[..., segdict.Dict[Any, Any]]) -> segdict.Dict[Any, Any]:
 
 def run_python(code: str, *arguments: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
     """Runs `code` in another interpreter, which knows nothing of this one."""
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], check=check, text=True, capture_output=True, timeout=120, **options
-    )
+    return run([sys.executable, "-c", code, *arguments], check=check, **options)
+
+
+def run(command: list[str], check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, check=check, text=True, capture_output=True, timeout=120, **options)
+
+
+# Goes on in a root folder that has all that "/" has. What is mounted here is so for this process alone; "/" itself need
+# not be a mount in a chroot, whose mounts are private already.
+OPEN_ROOT = """
+mount --make-rprivate / 2>/dev/null || true
+mount -t tmpfs -o mode=755 none /mnt
+for path in /*; do
+  if [ -L "$path" ]; then cp -P "$path" /mnt
+  elif [ -d "$path" ] && [ "$path" != /mnt ]; then mkdir "/mnt$path" && mount --rbind "$path" "/mnt$path"
+  fi
+done
+exec chroot /mnt "$@"
+"""
+
+
+def run_python_of_others(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same for code that becomes another user: for whom a chroot's root folder is often closed. Needs root."""
+    command = [sys.executable, "-c", code, *arguments]
+    if not os.stat("/").st_mode & stat.S_IXOTH:
+        command = ["unshare", "--mount", "sh", "-ec", OPEN_ROOT, "sh", *command]
+    return run(command)

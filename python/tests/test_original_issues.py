@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import segdict
-from conftest import run_python
+from conftest import run_python, run_python_of_others
 from segdict import SharedMemoryDict
 from segdict.shared_memory_dict.hooks import create_shared_memory
 
@@ -163,7 +163,7 @@ def test_33_nothing_of_another_user_is_unpickled(name: str, tmp_path: Path) -> N
     for segment in (name, f"{name}-2"):
         os.chmod(f"/dev/shm/sm_{segment}", 0o666)
         os.chown(f"/dev/shm/sm_{segment}", 65534, -1)
-        done = run_python(victim, segment)
+        done = run_python_of_others(victim, segment)
         assert done.stdout.count("refused: ") == 2
         assert "belongs to user 65534" in done.stdout
         assert not os.path.exists(exploded)

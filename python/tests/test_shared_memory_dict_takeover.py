@@ -20,7 +20,7 @@ from unittest.mock import patch
 
 import pytest
 
-from conftest import run_python
+from conftest import run_python, run_python_of_others
 from segdict import SharedMemoryDict
 from segdict.errors import DeserializationError, FormatError, FullError
 from segdict.shared_memory_dict import _segment, hooks
@@ -344,7 +344,7 @@ def test_another_users_segment_is_refused(name: str, content: bytes) -> None:
                 print(error)
             """
         for arguments in ((), ("drop",)):
-            done = run_python(code, name, *arguments)
+            done = run_python_of_others(code, name, *arguments)
             assert f"belongs to user {NOBODY}, who is not trusted" in done.stdout
     with open(path, "rb") as file:
         assert file.read() == content
@@ -364,7 +364,7 @@ def test_zeros_of_root_are_not_another_users_to_take(name: str) -> None:
         except ValueError as error:
             print(error)
         """
-    assert "is not a segdict segment" in run_python(code, name).stdout
+    assert "is not a segdict segment" in run_python_of_others(code, name).stdout
     assert os.path.getsize(path) == 64
 
 
