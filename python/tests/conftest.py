@@ -73,5 +73,5 @@ def run_python_of_others(code: str, *arguments: str) -> subprocess.CompletedProc
     """The same for code that becomes another user: for whom a chroot's root folder is often closed. Needs root."""
     command = [sys.executable, "-c", code, *arguments]
     if not os.stat("/").st_mode & stat.S_IXOTH:
-        command = ["unshare", "--mount", "sh", "-ec", OPEN_ROOT, "sh", *command]
+        command = ["unshare", "--mount", "--propagation=unchanged", "sh", "-ec", OPEN_ROOT, "sh", *command]
     return run(command)
