@@ -24,12 +24,15 @@
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
 #include "segdict/dict.h"
+#include "tests/namespaces.h"
 #include "tests/testing.h"
 
 namespace segdict {
 namespace {
 
+using test::BecomeUser;
 using test::Child;
+using test::EnterPrivateMounts;
 using test::InChild;
 using test::IsSound;
 using test::Must;
@@ -191,9 +194,7 @@ TEST(LockedMemory, WhereEveryMappingIsLockedTheLimitIsAClearError) {
   InChild([&] {
     ScopedName name;
     ScopedLimit limit(RLIMIT_MEMLOCK, 1 << 20);
-    if (geteuid() == 0) {
-      ASSERT_EQ(setresuid(12345, 12345, 12345), 0);  // root has no such limit
-    }
+    if (geteuid() == 0) BecomeUser(12345);  // root has no such limit
     if (mlockall(MCL_FUTURE) != 0) GTEST_SKIP() << "mlockall: " << strerror(errno);
     Options options = SmallOptions();
     options.value_bytes = 4 << 20;
@@ -235,13 +236,6 @@ TEST(FileSize, TheLimitIsAStatusAndNoDeadlySignal) {
 
 // ---- Filesystems ------------------------------------------------------------------------------------------
 
-// Mounts of its own for this process; false where that is not permitted.
-bool EnterPrivateMounts() {
-  if (unshare(CLONE_NEWNS | (geteuid() == 0 ? 0 : CLONE_NEWUSER)) != 0) return false;
-  (void)mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
-  return true;
-}
-
 // Page by page: filesystems that are a little too small for a dict, and the first that is not.
 TEST(FullFilesystem, OfAnyNumberOfPages) {
   InChild([] {
@@ -254,7 +248,7 @@ TEST(FullFilesystem, OfAnyNumberOfPages) {
     const std::string path = std::string(directory) + "/d";
     const uint64_t pages = Must(Dict::Create(Path(path), options)).segment_bytes() / 4096;
     ASSERT_OK(Dict::Unlink(Path(path)));
-    if (!EnterPrivateMounts()) GTEST_SKIP() << "no mounts of our own: run as root, or allow user namespaces";
+    EnterPrivateMounts();
     for (uint64_t room = 1; room < pages + 3; ++room) {
       const std::string size = "size=" + std::to_string(room * 4096);
       ASSERT_EQ(mount("none", directory, "tmpfs", 0, size.c_str()), 0) << strerror(errno);
