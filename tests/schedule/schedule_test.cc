@@ -2,9 +2,9 @@
 // some of them; and random ones of longer programs.
 //
 // A wrong schedule is printed with the command that runs it again: SEGDICT_SCHEDULE="..." with the test's own filter.
-// SEGDICT_SCHEDULES=full: the pairs at the full bound, and the longest of the deeper: an hour of one core, and hours for
-// 52 pairs with a Clear of a crowded table, which only this form has.
-// SEGDICT_SCHEDULE_SEED and SEGDICT_SCHEDULE_COUNT: of the random ones.
+// SEGDICT_SCHEDULES=full: the pairs at the full bound, and the longest of the deeper: an hour of one core, and hours
+// for 52 pairs with a Clear of a crowded table, which only this form has. SEGDICT_SCHEDULE_SEED and
+// SEGDICT_SCHEDULE_COUNT: of the random ones.
 #include <gtest/gtest.h>
 
 #include <array>
