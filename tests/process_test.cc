@@ -13,7 +13,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <map>
 #include <optional>
 #include <random>
@@ -41,6 +40,7 @@ using test::OwnedDict;
 using test::ScopedName;
 using test::SharedWords;
 using test::SmallOptions;
+using test::ThisProgram;
 using test::Value;
 
 std::string Key(uint64_t i) { return "key:" + std::to_string(i); }
@@ -73,12 +73,6 @@ size_t AnySize(std::mt19937_64& random) {
 }
 
 // ---- Roles of this binary when it is executed anew --------------------------------------------------------
-
-// Not /proc/self/exe itself: under valgrind that is valgrind.
-const std::string& ThisProgram() {
-  static const std::string* path = new std::string(std::filesystem::read_symlink("/proc/self/exe").string());
-  return *path;
-}
 
 Child Execute(const std::string& role, const std::string& name) {
   return Child([&] {

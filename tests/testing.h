@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 #include <optional>
 #include <string>
@@ -309,6 +310,12 @@ class Child {
 
 // Runs `body` in a process of its own.
 inline void InChild(absl::FunctionRef<void()> body) { Child(body).Wait(); }
+
+// The path of this test's program, to execute it anew. Not /proc/self/exe itself: under valgrind that is valgrind.
+inline const std::string& ThisProgram() {
+  static const std::string* path = new std::string(std::filesystem::read_symlink("/proc/self/exe").string());
+  return *path;
+}
 
 }  // namespace segdict::test
 

@@ -16,7 +16,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -35,6 +37,7 @@ using test::Child;
 using test::EnterPrivateMounts;
 using test::InChild;
 using test::IsSound;
+using test::MountTmpfs;
 using test::Must;
 using test::OwnedDict;
 using test::ScopedName;
@@ -67,6 +70,12 @@ int64_t SizeOf(int fd) {
   struct stat info {};
   EXPECT_EQ(fstat(fd, &info), 0);
   return info.st_size;
+}
+
+// Valgrind preloads its allocator.
+bool UnderValgrind() {
+  const char* preloaded = std::getenv("LD_PRELOAD");
+  return preloaded != nullptr && std::string_view(preloaded).find("valgrind") != std::string_view::npos;
 }
 
 // ---- Descriptors ------------------------------------------------------------------------------------------
@@ -155,6 +164,7 @@ TEST(AddressSpace, ADictThatCannotBeMappedIsAClearError) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "the sanitizer's own memory is more than any limit";
 #endif
+  if (UnderValgrind()) GTEST_SKIP() << "valgrind's own memory counts as well";
   Options large = SmallOptions();
   large.value_bytes = 256 << 20;
   InChild([&] {
@@ -269,13 +279,28 @@ TEST(FullFilesystem, OfAnyNumberOfPages) {
   });
 }
 
+// What a kernel does not say is unknown, not nothing.
+TEST(HugePages, AreCountedWhereTheKernelSaysSo) {
+  OwnedDict owned(SmallOptions());
+  EXPECT_EQ(Must(owned->GetStats()).huge_page_bytes, 0) << "it is smaller than a huge page";
+  InChild([&] {
+    EnterPrivateMounts();
+    MountTmpfs("/mnt");
+    std::ofstream("/mnt/smaps") << "00000000-ffffffffffffffff rw-s 00000000 00:01 1 /dev/shm/x\nSize: 4 kB\n";
+    ASSERT_EQ(mount("/mnt/smaps", "/proc/self/smaps", "none", MS_BIND, nullptr), 0) << strerror(errno);
+    EXPECT_EQ(Must(owned->GetStats()).huge_page_bytes, -1);
+    std::ofstream("/mnt/smaps", std::ios::app) << "ShmemPmdMapped: 2048 kB\nFilePmdMapped: 0 kB\n";
+    EXPECT_EQ(Must(owned->GetStats()).huge_page_bytes, 2 << 20);
+  });
+}
+
 // ---- A writer's needs of its process ----------------------------------------------------------------------
 
 TEST(ThreadKeys, WhenTheProcessHasUsedThemUpAWriteSaysSo) {
   OwnedDict owned(SmallOptions());
   // A program of its own, in which nobody has written yet: see main.
   Child child([&] {
-    execl("/proc/self/exe", "limits_test", "--without-thread-keys", owned.name.text().c_str(), nullptr);
+    execl(test::ThisProgram().c_str(), "limits_test", "--without-thread-keys", owned.name.text().c_str(), nullptr);
     ADD_FAILURE() << "exec: " << strerror(errno);
   });
   child.Wait();
@@ -349,6 +374,7 @@ TEST(Seals, ThatAreThereAlready) {
 // The documented limit: whoever may truncate a file, and does, ends its users by SIGBUS; nobody else comes to harm, and
 // who attaches later is refused.
 TEST(Truncation, OfAFileEndsItsUsersAndIsThenRefused) {
+  if (UnderValgrind()) GTEST_SKIP() << "the signal that it is about is a finding of valgrind";
   ScopedName name;
   {
     Dict dict = Must(Dict::Create(name.location(), SmallOptions()));

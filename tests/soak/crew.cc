@@ -53,7 +53,7 @@ absl::Status Crew::Start(uint64_t seat, bool clearer) {
       execl(programs_.python.c_str(), programs_.python.c_str(), programs_.python_worker.c_str(), seat_text.c_str(),
             board_text.c_str(), nullptr);
     } else {
-      execl("/proc/self/exe", "soak", clearer ? "--clearer" : "--worker", seat_text.c_str(), board_text.c_str(),
+      execl(programs_.self.c_str(), "soak", clearer ? "--clearer" : "--worker", seat_text.c_str(), board_text.c_str(),
             nullptr);
     }
     _exit(127);

@@ -17,6 +17,7 @@ namespace segdict::soak {
 class Crew {
  public:
   struct Programs {
+    std::string self;    // this program; not /proc/self/exe itself, which is valgrind under valgrind
     std::string python;  // interpreter; empty: no workers in Python
     std::string python_worker;
     uint64_t python_seats = 0;  // the last ones

@@ -26,6 +26,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <optional>
@@ -226,7 +227,9 @@ absl::Status Epoch::SetUp() {
   oracle_ = std::make_unique<Oracle>(*board_, *std::move(dict));
   if (absl::Status status = oracle_->SetUp(random_); !status.ok()) return status;
 
-  Crew::Programs programs{.python = settings_.python, .python_worker = settings_.python_worker};
+  Crew::Programs programs{.self = std::filesystem::read_symlink("/proc/self/exe"),
+                          .python = settings_.python,
+                          .python_worker = settings_.python_worker};
   if (!settings_.python.empty()) programs.python_seats = shape_.seats / 3;
   crew_ = std::make_unique<Crew>(*board_, board_fd_, programs);
   absl::StatusOr<std::unique_ptr<internal::Segment>> segment = internal::Segment::Attach(board_->location(), {});
