@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -517,16 +518,16 @@ int64_t Segment::HugePageBytes() const {
   if (!smaps) return -1;
   std::string line;
   bool ours = false;
-  int64_t kilobytes = 0;
+  std::optional<int64_t> kilobytes;  // none: a kernel without the field, or whose list is not of this mapping
   while (std::getline(smaps, line)) {
     unsigned long long from = 0, to = 0;
     if (std::sscanf(line.c_str(), "%llx-%llx ", &from, &to) == 2) {
       ours = from <= reinterpret_cast<uintptr_t>(base_) && reinterpret_cast<uintptr_t>(base_) < to;
     } else if (ours && (line.starts_with("ShmemPmdMapped:") || line.starts_with("FilePmdMapped:"))) {
-      kilobytes += std::strtoll(line.c_str() + line.find(':') + 1, nullptr, 10);
+      kilobytes = kilobytes.value_or(0) + std::strtoll(line.c_str() + line.find(':') + 1, nullptr, 10);
     }
   }
-  return kilobytes * 1024;
+  return kilobytes.has_value() ? *kilobytes * 1024 : -1;
 }
 
 }  // namespace segdict::internal
