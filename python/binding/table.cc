@@ -388,21 +388,16 @@ void Table::Set(nb::handle key_object, nb::handle value_object, nb::handle ttl) 
   if (!status.ok()) Throw(status, key_object.ptr());
 }
 
-bool Table::Add(nb::handle key_object, nb::handle value_object, nb::handle ttl) {
-  Key key;
-  Value value;
-  if (!EncodeEntry(key_object.ptr(), value_object.ptr(), &key, &value)) ThrowSet();
-  const WriteOptions options = ToOptions(ttl, value.type());
-  const Use use(*this);
-  Dict& table = dict();
-  const std::string_view bytes = value.Joined();
-  const absl::Status status = Copying(bytes.size(), [&] { return table.Insert(key.view(), bytes, options); });
-  if (absl::IsAlreadyExists(status)) return false;
-  if (!status.ok()) Throw(status, key_object.ptr());
-  return true;
+bool Table::Add(nb::handle key, nb::handle value, nb::handle ttl) {
+  return SetIf(key, value, ttl, &Dict::Insert, absl::StatusCode::kAlreadyExists);
 }
 
-bool Table::Replace(nb::handle key_object, nb::handle value_object, nb::handle ttl) {
+bool Table::Replace(nb::handle key, nb::handle value, nb::handle ttl) {
+  return SetIf(key, value, ttl, &Dict::Replace, absl::StatusCode::kNotFound);
+}
+
+bool Table::SetIf(nb::handle key_object, nb::handle value_object, nb::handle ttl, Write write,
+                  absl::StatusCode refusal) {
   Key key;
   Value value;
   if (!EncodeEntry(key_object.ptr(), value_object.ptr(), &key, &value)) ThrowSet();
@@ -410,8 +405,8 @@ bool Table::Replace(nb::handle key_object, nb::handle value_object, nb::handle t
   const Use use(*this);
   Dict& table = dict();
   const std::string_view bytes = value.Joined();
-  const absl::Status status = Copying(bytes.size(), [&] { return table.Replace(key.view(), bytes, options); });
-  if (absl::IsNotFound(status)) return false;
+  const absl::Status status = Copying(bytes.size(), [&] { return (table.*write)(key.view(), bytes, options); });
+  if (status.code() == refusal) return false;
   if (!status.ok()) Throw(status, key_object.ptr());
   return true;
 }

@@ -97,6 +97,9 @@ class Table {
   // False with the Python error set.
   bool EncodeEntry(PyObject* key_object, PyObject* value_object, Key* key, Value* value);
   absl::Status Store(const Key& key, const Value& value, const WriteOptions& options);
+  using Write = absl::Status (Dict::*)(std::string_view key, std::string_view value, const WriteOptions& options);
+  // False: the write was refused with that code.
+  bool SetIf(nb::handle key, nb::handle value, nb::handle ttl, Write write, absl::StatusCode refusal);
 
   std::optional<Dict> dict_;
   Codec codec_;
