@@ -98,6 +98,7 @@ class TableFixture {
   std::unique_ptr<Writer> Claim(uint32_t first = 0) {
     auto writer = ClaimWriter<Mem>(table_->mutable_context(), table_->recovery(), first);
     FIXTURE_CHECK(writer.ok());
+    Mem::Store((*writer)->record->thread, (*writer)->index + 1);  // as if each were a thread
     return *std::move(writer);
   }
 

@@ -39,7 +39,8 @@
 
 namespace segdict::internal {
 
-// Gives the block at `granule`, which slot `slot` is said to own, another place; false if that cannot be done now.
+// Gives the block at `granule`, which slot `slot` is said to own, another place; false if that cannot be done now. It
+// must not throw: the page is in between.
 using Relocate = absl::FunctionRef<bool(uint32_t slot, uint64_t granule)>;
 
 // Recovers the writers that are dead, whose pages may be in between; false if there was none.
@@ -185,8 +186,8 @@ class Arena {
 
   // Frees the block whose word is `word` (RECORD(w), or SLOT(s) that w has just unlinked from s): its holder's alone.
   // A crash before the store leaves `word`, which recovery finds in the journal; in the middle of a chain it leaves the
-  // head in RECORD(w).
-  void Free(Writer& w, uint64_t granule, uint64_t word) {
+  // head in RECORD(w). Called under locks, and when an operation has committed: it allocates nothing.
+  void Free(Writer& w, uint64_t granule, uint64_t word) noexcept {
     BlockWord block = BlockWord::Decode(word);
     Word& shared = regions_.block_word(granule);
     if (block.size_class == 0 && HasMembers(granule)) {
@@ -197,8 +198,9 @@ class Arena {
       FreeMembers(granule);
     }
     Mem::Store(shared, block.Next(BlockState::kFree));
-    auto& freed = w.hints[block.size_class].freed;
-    if (freed.size() < kFreedHints && BeginsBlock(granule, block.size_class)) freed.push_back(granule);
+    if (!BeginsBlock(granule, block.size_class)) return;
+    auto& hint = w.hints[block.size_class];
+    if (hint.freed_count < hint.freed.size()) hint.freed[hint.freed_count++] = static_cast<uint32_t>(granule);
   }
 
   // ---- Recovery of record r: each call may be repeated after a death in the middle of it ------------------
@@ -294,7 +296,6 @@ class Arena {
   }
 
  private:
-  static constexpr size_t kFreedHints = 64;
   static constexpr uint32_t kQuickLooks = 256;  // block words looked at before a fresh page is preferred
 
   absl::Status Exhausted(uint64_t bytes) const {
@@ -386,10 +387,9 @@ class Arena {
   }
 
   bool TakeFreed(Writer& w, uint32_t size_class, BlockState state, uint32_t owner, uint64_t* granule) {
-    auto& freed = w.hints[size_class].freed;
-    while (!freed.empty()) {
-      *granule = freed.back();
-      freed.pop_back();
+    auto& hint = w.hints[size_class];
+    while (hint.freed_count > 0) {
+      *granule = hint.freed[--hint.freed_count];
       if (Take(w, *granule, size_class, state, owner)) return true;
     }
     return false;

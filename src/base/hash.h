@@ -4,6 +4,7 @@
 #ifndef SEGDICT_SRC_BASE_HASH_H_
 #define SEGDICT_SRC_BASE_HASH_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -20,6 +21,17 @@ inline constexpr uint32_t kHashXxh3 = 1;  // the format's id of this hash
     return XXH3_len_0to16_64b(reinterpret_cast<const xxh_u8*>(bytes.data()), bytes.size(), XXH3_kSecret, seed);
   return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
 }
+
+// The same of bytes that come in pieces.
+class PiecewiseHash {
+ public:
+  explicit PiecewiseHash(uint64_t seed) { XXH3_64bits_reset_withSeed(&state_, seed); }
+  void Add(const char* bytes, size_t n) { XXH3_64bits_update(&state_, bytes, n); }
+  uint64_t Result() const { return XXH3_64bits_digest(&state_); }
+
+ private:
+  XXH3_state_t state_{};
+};
 
 // A cheap bijective mixer of 64-bit integers (the finalizer of MurmurHash3, Austin Appleby).
 constexpr uint64_t Mix(uint64_t x) {

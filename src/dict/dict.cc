@@ -549,7 +549,7 @@ absl::StatusOr<uint32_t> Dict::Recover() {
   if (handle_->closed()) return Closed();
   if (handle_->segment().read_only())
     return absl::FailedPreconditionError("this dict was opened read-only; open it for writing");
-  return handle_->table().recovery().RecoverDead();
+  return handle_->RecoverDead();
 }
 
 }  // namespace segdict

@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -24,6 +25,15 @@ SegmentOptions ToSegmentOptions(const Options& options) {
           .huge_pages = options.huge_pages,
           .prefault = options.prefault,
           .exclude_from_core_dumps = options.exclude_from_core_dumps};
+}
+
+// Made once, with the first handle: what a signal handler interrupted may be malloc.
+const absl::Status& UnderWay() {
+  static const auto* status =
+      new absl::Status(absl::FailedPreconditionError("a write of this thread is under way: writes are not possible in "
+                                                     "Update's function, or in a handler of a signal or "
+                                                     "of fork that comes in between"));
+  return *status;
 }
 
 }  // namespace
@@ -102,6 +112,7 @@ absl::StatusOr<std::shared_ptr<DictHandle>> DictHandle::Open(const Location& loc
 absl::StatusOr<std::shared_ptr<DictHandle>> DictHandle::Make(std::unique_ptr<Segment> segment, const Options& options,
                                                              uint64_t boot) {
   std::shared_ptr<DictHandle> handle(new DictHandle);
+  (void)UnderWay();
   const bool callers = segment->fixed().clock_id == static_cast<uint32_t>(ClockKind::kCallers);
   if (callers != (options.clock != nullptr)) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -146,12 +157,10 @@ absl::StatusOr<Writer*> DictHandle::BeginWrite() {
   if (closed()) return absl::FailedPreconditionError("this dict was closed");
   if (segment_->read_only())
     return absl::FailedPreconditionError("this dict was opened read-only; open it for writing");
+  if (ProcessSection::Entered()) return UnderWay();
   absl::StatusOr<Writer*> writer = pool_->ForThisThread();
   if (!writer.ok()) return writer;
-  if ((*writer)->busy) {
-    return absl::FailedPreconditionError(
-        "a write of this thread is under way: writes are not possible in Update's function or from a signal handler");
-  }
+  if ((*writer)->busy) return UnderWay();
   (*writer)->deadline = kNoDeadline;
   if (wait_limit_ != kNoDeadline) {
     const int64_t now = Recovery<RealMemory>::MonotonicNow();
@@ -170,7 +179,19 @@ absl::StatusOr<Writer*> DictHandle::Lock() {
   return writer;
 }
 
-void DictHandle::Unlock(Writer& writer) { table_->UnlockGlobal(writer); }
+void DictHandle::Unlock(Writer& writer) {
+  const bool busy = writer.busy;  // in Update's function
+  writer.busy = true;
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // for a signal handler that writes in the middle of it
+  table_->UnlockGlobal(writer);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  writer.busy = busy;
+}
+
+absl::StatusOr<uint32_t> DictHandle::RecoverDead() {
+  if (ProcessSection::Entered()) return UnderWay();
+  return table_->recovery().RecoverDead();
+}
 
 int64_t DictHandle::FiniteExpiryOf(absl::Duration ttl) const {
   const int64_t now = clock_->Now();

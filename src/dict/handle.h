@@ -49,6 +49,8 @@ class DictHandle {
       Writer& w;
       bool locked = false;
       ~End() {
+        // A child that the caller's function forked: the call and what it holds are the parent's.
+        if (w.process != ProcessGeneration()) return;
         if (locked) handle.table_->UnlockGlobal(w);
         w.busy = false;
       }
@@ -64,6 +66,8 @@ class DictHandle {
   // The global lock for a section; the writer that holds it.
   absl::StatusOr<Writer*> Lock();
   void Unlock(Writer& writer);
+  // Recovers the dead; how many there were.
+  absl::StatusOr<uint32_t> RecoverDead();
 
   // An absolute expiry on the segment's clock: never for an infinite time to live, saturating.
   int64_t ExpiryOf(absl::Duration ttl) const { return ttl == absl::InfiniteDuration() ? kNever : FiniteExpiryOf(ttl); }

@@ -1,5 +1,6 @@
 #include "src/dict/writer_pool.h"
 
+#include <limits.h>
 #include <pthread.h>
 
 #include <algorithm>
@@ -31,6 +32,7 @@ uint64_t NextId() {
 // destructors writes once more.
 struct WriterPool::ThreadState {
   std::vector<Held> held;
+  int rounds = 0;  // of the thread's destructors that have found it inside a section
 
   // Made at the first write; an error number if the process has no key left (there are 1024), which may change. Without
   // a lock: a thread that writes to two dicts in turn comes here each time.
@@ -51,7 +53,18 @@ void WriterPool::EndOfThread(void* state) {
   std::unique_ptr<ThreadState> mine(static_cast<ThreadState*>(state));
   last_used = {0, 0, nullptr};
   const uint64_t generation = ProcessGeneration();
+  const ProcessSection section;
   std::lock_guard<std::mutex> lock(ForkRegistryMutex());
+  // A later one of the thread's destructors may end the section: they are called in rounds while a key has a value.
+  const auto in_section = [&](const Held& held) {
+    return held.generation == generation && Pools().contains(held.pool) && held.writer->global_depth > 0;
+  };
+  pthread_key_t key;
+  if (++mine->rounds < PTHREAD_DESTRUCTOR_ITERATIONS && std::ranges::any_of(mine->held, in_section) &&
+      ThreadState::Key(&key) == 0 && pthread_setspecific(key, state) == 0) {
+    (void)mine.release();
+    return;
+  }
   for (const Held& held : mine->held) {
     const auto pool = Pools().find(held.pool);
     if (held.generation != generation || pool == Pools().end()) continue;
@@ -66,11 +79,13 @@ void WriterPool::EndOfThread(void* state) {
 
 WriterPool::WriterPool(Claim claim, Release release)
     : id_(NextId()), claim_(std::move(claim)), release_(std::move(release)), generation_(ProcessGeneration()) {
+  const ProcessSection section;
   std::lock_guard<std::mutex> lock(ForkRegistryMutex());
   Pools()[id_] = this;
 }
 
 WriterPool::~WriterPool() {
+  const ProcessSection section;
   std::lock_guard<std::mutex> lock(ForkRegistryMutex());
   Pools().erase(id_);
   ForgetInherited(ProcessGeneration());
@@ -79,6 +94,10 @@ WriterPool::~WriterPool() {
 
 void WriterPool::ForgetInherited(uint64_t generation) {
   if (generation_ == generation) return;
+  // The call that forked, in Update's function, has its writer's memory under it also in the child.
+  for (auto& writer : writers_) {
+    if (writer->busy) inherited_.push_back(std::move(writer));
+  }
   writers_.clear();
   generation_ = generation;
 }
@@ -86,6 +105,7 @@ void WriterPool::ForgetInherited(uint64_t generation) {
 absl::StatusOr<Writer*> WriterPool::ForThisThread() {
   if (Writer* const writer = LastOfThisThread(); writer != nullptr) return writer;
   const uint64_t generation = ProcessGeneration();
+  const ProcessSection section;
   pthread_key_t key;
   if (const int error = ThreadState::Key(&key); error != 0) {
     return absl::ResourceExhaustedError(

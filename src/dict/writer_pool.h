@@ -53,6 +53,7 @@ class WriterPool {
   Release release_;
   uint64_t generation_;  // of the process that `writers_` are of; guarded by ForkRegistryMutex
   std::vector<std::unique_ptr<Writer>> writers_;
+  std::vector<std::unique_ptr<Writer>> inherited_;  // of calls that were under way when this process was forked
 };
 
 }  // namespace segdict::internal

@@ -22,9 +22,18 @@ Gates& TheGates() {
   // Never destroyed: writers are given back by thread-exit handlers that may run late.
   static Gates* gates = [] {
     auto* made = new Gates;
-    pthread_atfork([] { TheGates().registry.lock(), TheGates().gate.lock(); },
-                   [] { TheGates().gate.unlock(), TheGates().registry.unlock(); },
-                   [] { TheGates().gate.unlock(), TheGates().registry.unlock(); });
+    // Others' fork handlers may run between these, in the parent and in the child.
+    const auto before = [] {
+      ProcessSection::Enter();
+      TheGates().registry.lock();
+      TheGates().gate.lock();
+    };
+    const auto after = [] {
+      TheGates().gate.unlock();
+      TheGates().registry.unlock();
+      ProcessSection::Leave();
+    };
+    pthread_atfork(before, after, after);
     return made;
   }();
   return *gates;

@@ -61,6 +61,7 @@ class OfdLiveness : public Liveness {
   }
 
   absl::StatusOr<std::unique_ptr<Token>> TryClaim(uint32_t record) override {
+    const ProcessSection section;
     std::lock_guard<std::mutex> gate(ForkGate());
     absl::StatusOr<UniqueFd> fd = fresh_();
     if (!fd.ok()) return fd.status();
@@ -76,6 +77,7 @@ class OfdLiveness : public Liveness {
   }
 
   absl::StatusOr<bool> TryAdopt(uint32_t record, absl::FunctionRef<void()> recover) override {
+    const ProcessSection section;
     std::lock_guard<std::mutex> gate(ForkGate());
     absl::StatusOr<UniqueFd> fd = fresh_();
     if (!fd.ok()) return fd.status();
@@ -100,6 +102,7 @@ absl::Status WithSegmentLock(const FreshDescription& fresh, uint32_t number, abs
   constexpr int kTries = 60'000;
   for (int tries = 0; tries < kTries; ++tries) {
     {
+      const ProcessSection section;
       std::lock_guard<std::mutex> gate(ForkGate());
       absl::StatusOr<UniqueFd> fd = fresh();
       if (!fd.ok()) return fd.status();

@@ -7,7 +7,6 @@
 #include <limits>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "segdict/options.h"
 #include "src/layout/arena_words.h"
@@ -21,6 +20,7 @@ inline constexpr int64_t kNoDeadline = std::numeric_limits<int64_t>::max();
 struct Writer {
   uint32_t index = 0;  // of the record
   WriterRecord* record = nullptr;
+  uint64_t process = 0;                    // its generation; a forked child's copy is the parent's, and left alone
   std::unique_ptr<Liveness::Token> token;  // keeps the record alive
   Blocking* blocking = nullptr;            // how it sleeps; see sleep.h
 
@@ -32,7 +32,9 @@ struct Writer {
   struct ClassHint {
     uint64_t page = 0;
     uint32_t block = 0;
-    std::vector<uint64_t> freed;
+    // Room for all from the beginning: what frees a block must not fail.
+    std::array<uint32_t, 64> freed;
+    uint32_t freed_count = 0;
   };
   std::array<ClassHint, kMaxClasses> hints;
   uint64_t pool_hint = 0;

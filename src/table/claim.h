@@ -42,6 +42,7 @@ absl::StatusOr<std::unique_ptr<Writer>> ClaimWriter(Context<Mem>& context, Recov
       auto writer = std::make_unique<Writer>();
       writer->index = r;
       writer->record = &record;
+      writer->process = ProcessGeneration();
       writer->token = *std::move(token);
       Mem::Store(record.process, static_cast<uint64_t>(getpid()));
       Mem::Store(record.thread, ThreadIdentity());

@@ -1,10 +1,10 @@
 // The keys of one home group, found by looking at every slot within its reach. For what must know all
-// keys of a home rather than one: exact reaches, iteration, pulling keys home, recovery.
+// keys of a home rather than one: exact reaches, iteration, pulling keys home, recovery. Some of it happens under the
+// home lock, so nothing here allocates.
 #ifndef SEGDICT_SRC_TABLE_HOME_SCAN_H_
 #define SEGDICT_SRC_TABLE_HOME_SCAN_H_
 
 #include <cstdint>
-#include <string>
 
 #include "src/table/reader.h"
 
@@ -20,9 +20,8 @@ class HomeScan {
   template <class Body>
   Read ReadOfHome(uint64_t home, uint64_t s, Found* found, Body&& body) const {
     bool ours = false;
-    std::string key;
     const Read read = reader_.ReadSlot(s, found, [&](const SlotCopy& copy) {
-      ours = c_.Locate(c_.HashOf(reader_.KeyOf(copy, &key))).home == home;
+      ours = c_.Locate(reader_.HashOfKey(copy)).home == home;
       if (ours) body(copy);
     });
     return read == Read::kFound && !ours ? Read::kMissing : read;

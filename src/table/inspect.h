@@ -25,13 +25,12 @@ class Inspector {
     stats.slots = g.slots;
     stats.segment_bytes = g.size;
     uint64_t groups_of_hits = 0;
-    std::string key;
     for (uint64_t s = 0; s < g.slots; ++s) {
       Found found;
       Probe probe{};
       bool expired = false;
       const Read read = reader_.ReadSlot(s, &found, [&](const SlotCopy& copy) {
-        probe = c_.Locate(c_.HashOf(reader_.KeyOf(copy, &key)));
+        probe = c_.Locate(reader_.HashOfKey(copy));
         expired = table_.Expired(copy);
       });
       if (read != Read::kFound) continue;

@@ -41,10 +41,10 @@ class Protocol {
   absl::Status LockHome(Writer& w, uint64_t g) {
     JournalHome(*w.record, g);  // death: recovery finds the lock not r's, and ignores it
     Word& lock = c_.regions.home_lock(g);
-    for (;;) {
+    for (bool again = false;; again = true) {
       uint64_t word = Mem::Load(lock);
       if (owned::IsLocked(word)) {
-        absl::Status status = recovery_.AwaitChange(w, lock, word, {LockName::Kind::kHome, g});
+        absl::Status status = recovery_.AwaitChange(w, lock, word, {LockName::Kind::kHome, g}, again);
         if (!status.ok()) {
           Mem::Store(w.record->home, 0);
           return status;

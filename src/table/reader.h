@@ -235,6 +235,19 @@ class Reader {
     return *buffer;
   }
 
+  // The hash of the entry's key, as KeyOf but without memory for it: for what happens under a lock.
+  uint64_t HashOfKey(const SlotCopy& copy) const {
+    if (!copy.KeyInBlock()) return c_.HashOf(copy.InlineKey());
+    PiecewiseHash hash(c_.seed);
+    char buffer[512];
+    for (uint64_t at = 0; at < copy.key_length; at += sizeof(buffer)) {
+      const uint64_t n = std::min<uint64_t>(sizeof(buffer), copy.key_length - at);
+      if (!c_.arena.CopyOut(copy.granule, copy.BlockLength(), at, buffer, n)) return 0;
+      hash.Add(buffer, n);
+    }
+    return hash.Result();
+  }
+
   // Copies the entry's value; for a ReadSlot body. False: a chain is damaged, or about to be noticed as changed.
   bool CopyValue(const SlotCopy& copy, char* to) const {
     if (copy.ValueInBlock()) {

@@ -101,7 +101,10 @@ class Recovery {
   // dead and has been recovered here. Spins briefly; then asks whether the owner lives and sleeps for a millisecond at
   // the most, in turns. DEADLINE_EXCEEDED at w's deadline; CANCELLED if the sleep was given up; DATA_LOSS for a lock
   // that nobody can let go.
-  absl::Status AwaitChange(Writer& w, Word& lock, uint64_t seen, LockName name) {
+  // `again`: the call has waited before, and lost the lock to others. It gives up at its deadline then although each
+  // holder lets go; a first wait finds out about a dead holder however late it is.
+  absl::Status AwaitChange(Writer& w, Word& lock, uint64_t seen, LockName name, bool again) {
+    if (again && Late(w)) return TooLate();
     for (int i = 0; i < kSpins; ++i) {
       if (Mem::Load(lock) != seen) return absl::OkStatus();
       Mem::Pause();
@@ -110,9 +113,11 @@ class Recovery {
     const uint32_t owner = owned::Owner(seen);
     if (owner >= c_.records() || owner == w.index) return Damaged(name, "names an owner that cannot hold it");
     WriterRecord& record = c_.regions.record(owner);
-    if (name.kind == LockName::Kind::kGlobal && Mem::Load(record.thread) == Mem::LoadOwn(w.record->thread) &&
-        Mem::Load(lock) == seen) {
-      return absl::FailedPreconditionError("this thread holds the dict's lock through another handle");
+    if (Mem::Load(record.thread) == Mem::LoadOwn(w.record->thread) && Mem::Load(lock) == seen) {
+      return absl::FailedPreconditionError(
+          name.kind == LockName::Kind::kGlobal
+              ? "this thread holds the dict's lock through another handle"
+              : "a write of this thread is under way through another handle: a signal handler cannot wait for it");
     }
     for (;;) {
       // The journal names a lock before it is taken and until after it is released; so if the lock has not changed
@@ -143,9 +148,7 @@ class Recovery {
         }
       }
       if (Mem::Load(lock) != seen) return absl::OkStatus();
-      if (w.deadline != kNoDeadline && MonotonicNow() >= w.deadline) {
-        return absl::DeadlineExceededError("another writer holds what this call needs (it may be stopped)");
-      }
+      if (Late(w)) return TooLate();
     }
   }
 
@@ -156,6 +159,12 @@ class Recovery {
       return;
     Mem::Store(record.waiters, 0);
     Mem::FutexWake(record.waiters);
+  }
+
+  // Whether w's call has waited as long as it may.
+  static bool Late(const Writer& w) { return w.deadline != kNoDeadline && MonotonicNow() >= w.deadline; }
+  static absl::Status TooLate() {
+    return absl::DeadlineExceededError("others hold what this call needs (one may be stopped, or they are many)");
   }
 
   static int64_t MonotonicNow() {

@@ -10,6 +10,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
+#include <new>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "segdict/options.h"
+#include "src/sync/fork.h"
 #include "src/table/protocol.h"
 #include "src/table/table_view.h"
 
@@ -191,6 +194,7 @@ class Table : public TableView<Mem> {
     InFlight block(*this, w);
     int made_room = 0;
     for (int tries = 0; tries < kMaxWriteTries; ++tries) {
+      if (tries % 64 == 63 && recovery_.Late(w)) return Recovery<Mem>::TooLate();
       Lookup now;
       const Read read = LookUp(key, probe, &now, [&](uint64_t bytes) -> char* {
         if (!wants_value) return nullptr;
@@ -203,7 +207,7 @@ class Table : public TableView<Mem> {
       const bool found = read == Read::kFound;
       if (found && owned::IsLocked(now.found.seq)) {
         absl::Status status = recovery_.AwaitChange(w, c_.regions.slot(now.found.slot).seq, now.found.seq,
-                                                    {LockName::Kind::kSlot, now.found.slot});
+                                                    {LockName::Kind::kSlot, now.found.slot}, tries > 0);
         if (!status.ok()) return status;
         continue;
       }
@@ -320,10 +324,10 @@ class Table : public TableView<Mem> {
       return absl::OkStatus();
     }
     Word& lock = c_.regions.header().global_lock;
-    for (;;) {
+    for (bool again = false;; again = true) {
       uint64_t word = Mem::Load(lock);
       if (owned::IsLocked(word)) {
-        absl::Status status = recovery_.AwaitChange(w, lock, word, {LockName::Kind::kGlobal, 0});
+        absl::Status status = recovery_.AwaitChange(w, lock, word, {LockName::Kind::kGlobal, 0}, again);
         if (!status.ok()) return status;
       } else if (Mem::Cas(lock, word, owned::LockedBy(word, w.index))) {
         w.global_depth = 1;
@@ -357,7 +361,8 @@ class Table : public TableView<Mem> {
     bool Holds(uint64_t bytes) const { return has_ && bytes_ == bytes; }
     void Settled() { has_ = false; }
     void GiveBack() {
-      if (has_) table_.c_.arena.Free(w_, block_.granule, block_.word);
+      // In a child that the decision forked, the block is the parent's.
+      if (has_ && w_.process == ProcessGeneration()) table_.c_.arena.Free(w_, block_.granule, block_.word);
       has_ = false;
     }
     absl::Status Take(uint64_t bytes) {
@@ -474,22 +479,22 @@ class Table : public TableView<Mem> {
   // Gives the value of slot `slot`, which lies in the block at `from`, another block: an overwrite by itself.
   bool Relocate(Writer& w, uint32_t slot, uint64_t from) {
     if (slot >= c_.geometry().slots) return false;
+    // Chains never stand in the way. Without memory for a block's bytes, it stays where it is.
+    const uint64_t page_size = c_.geometry().shape.page_size;
+    const std::unique_ptr<char[]> bytes(new (std::nothrow) char[page_size]);
+    if (bytes == nullptr) return false;
     Found found;
-    std::string bytes;
     bool copied = false;
     const Read read = reader_.ReadSlot(slot, &found, [&](const SlotCopy& copy) {
-      copied = false;
-      if (!copy.ValueInBlock() || copy.granule != from) return;
-      bytes.resize(static_cast<size_t>(copy.BlockLength()));
-      copied = c_.arena.CopyOut(copy.granule, copy.BlockLength(), 0, bytes.data(), bytes.size());
+      copied = copy.ValueInBlock() && copy.granule == from && copy.BlockLength() <= page_size &&
+               c_.arena.CopyOut(copy.granule, copy.BlockLength(), 0, bytes.get(), copy.BlockLength());
     });
     if (read != Read::kFound || !copied || owned::IsLocked(found.seq)) return false;
-    const uint32_t size_class = c_.arena.classes().ClassFor(bytes.size());
-    if (size_class == 0 && bytes.size() > c_.geometry().shape.page_size) return false;  // chains never stand in the way
+    const uint64_t length = found.copy.BlockLength();
     TakenBlock block;
-    if (!c_.arena.TryAllocateBlock(w, size_class, &block.granule)) return false;
+    if (!c_.arena.TryAllocateBlock(w, c_.arena.classes().ClassFor(length), &block.granule)) return false;
     block.word = c_.arena.LoadWord(block.granule);
-    c_.arena.Fill(block.granule, bytes);
+    c_.arena.Fill(block.granule, {bytes.get(), length});
     SlotCopy fresh = found.copy;
     // The block reference is the last word before the inline bytes; its upper half is the length.
     uint64_t& reference = fresh.words[fresh.bytes_at / 8 - 1];

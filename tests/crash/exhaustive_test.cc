@@ -165,6 +165,7 @@ constexpr Elsewhere kBare[] = {
     {"src/dict/handle.h", "closed_.store", "not in the segment"},
     {"src/dict/writer_pool.cc", "made.compare_exchange_strong", "not in the segment"},
     {"src/dict/writer_pool.cc", "next.fetch_add", "not in the segment"},
+    {"src/sync/fork.h", "depth_.store", "not in the segment", 2},
     {"src/segment/segment.cc", "store(magic", "the publication itself: segment_test kills creators"},
     {"src/sync/fork.cc", "generation_word.store", "not in the segment"},
     {"src/sync/fork.cc", "compare_exchange_strong(generation", "not in the segment"},

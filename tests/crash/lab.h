@@ -86,10 +86,7 @@ class Lab {
     auto w = fixture_->Claim(kThird);
     set_up(*fixture_, *w);
     ReleaseWriter<Mem>(std::move(w));
-    for (const uint32_t r : {kFirst, kSecond, kOther}) {
-      FIXTURE_CHECK(fixture_->Claim(r)->index == r);
-      Mem::Store(fixture_->regions().record(r).thread, r + 1);  // as if each were a thread
-    }
+    for (const uint32_t r : {kFirst, kSecond, kOther}) FIXTURE_CHECK(fixture_->Claim(r)->index == r);
     for (uint64_t home = 0; home < shape.groups; ++home) fresh_keys_.push_back(fixture_->KeyOfHome(home, 40));
     base_ = std::make_unique<State>(*fixture_);
     before_ = View(*fixture_, [] { return "set up"; });
@@ -110,6 +107,7 @@ class Lab {
     auto w = std::make_unique<Writer>();
     w->index = r;
     w->record = &fixture_->regions().record(r);
+    w->process = ProcessGeneration();
     return w;
   }
 

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
@@ -67,7 +68,6 @@ TEST(Waiting, ForAnotherThatRecovers) {
   TableFixture fixture({}, std::make_unique<BeingRecovered>());
   auto w = fixture.Claim(0), dead = fixture.Claim(1);
   ASSERT_EQ(dead->index, 1u);
-  Mem::Store(dead->record->thread, 1);  // another thread's
   ASSERT_TRUE(fixture.table().LockGlobal(*dead).ok());
   test::CountedBlocking gives_up(3);
   w->blocking = &gives_up;
@@ -77,6 +77,34 @@ TEST(Waiting, ForAnotherThatRecovers) {
   fixture.table().UnlockGlobal(*dead);
   EXPECT_TRUE(fixture.table().LockGlobal(*w).ok());
   fixture.table().UnlockGlobal(*w);
+}
+
+// A lock that goes from one to the next, all alive, and is lost to them each time: the limit is one on the whole wait.
+TEST(Waiting, NoLongerThanTheDeadlineForALockThatOthersTakeInTurn) {
+  TableFixture fixture({.records = 4});
+  auto w = fixture.Claim(0), first = fixture.Claim(1), second = fixture.Claim(2);
+  class TakesTurns : public Blocking {
+   public:
+    TakesTurns(TableFixture& f, Writer* holder, Writer* other) : fixture_(f), holder_(holder), other_(other) {
+      FIXTURE_CHECK(fixture_.table().LockGlobal(*holder_).ok());
+    }
+    bool Sleep(absl::FunctionRef<void()>) override {
+      if (++sleeps == 100) return false;
+      fixture_.table().UnlockGlobal(*holder_);
+      std::swap(holder_, other_);
+      return fixture_.table().LockGlobal(*holder_).ok();
+    }
+    int sleeps = 0;
+
+   private:
+    TableFixture& fixture_;
+    Writer *holder_, *other_;
+  } takes_turns(fixture, first.get(), second.get());
+  w->blocking = &takes_turns;
+  w->deadline = 1;  // long ago
+  const absl::Status status = fixture.table().LockGlobal(*w);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+  EXPECT_EQ(takes_turns.sleeps, 1);
 }
 
 }  // namespace

@@ -1,0 +1,304 @@
+// What comes in the middle of a call, on its own thread: a function of the caller that forks, the handler of a signal,
+// another library's handlers of fork, the thread's end. Each finds the dict usable or is told that it is not now;
+// nobody waits for himself, and what the interrupted call holds stays its own.
+#include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "segdict/dict.h"
+#include "tests/testing.h"
+
+namespace segdict {
+namespace {
+
+using test::Await;
+using test::Child;
+using test::InChild;
+using test::IsSound;
+using test::Must;
+using test::OwnedDict;
+using test::SharedWords;
+using test::SmallOptions;
+using test::Value;
+
+// ---- Update's function forks ------------------------------------------------------------------------------
+
+// The child comes back from the call as well: whoever called it has to end it.
+struct Forker {
+  pid_t child = -1;
+  void Fork() {
+    child = fork();
+    ASSERT_GE(child, 0);
+  }
+  bool InTheChild() const { return child == 0; }
+  void Wait() const {
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "the child ended with status " << status;
+  }
+};
+
+TEST(UpdateThatForks, KeepsTheLockOfItsMode) {
+  Options options = SmallOptions();
+  options.lock_mode = LockMode::kGlobalMutex;
+  OwnedDict owned(options);
+  Forker forker;
+  const absl::Status status = owned->Update("k", [&](const Entry*) -> std::optional<std::string> {
+    forker.Fork();
+    if (forker.InTheChild()) return "child";
+    forker.Wait();  // it has left its Update
+    InChild([&] {
+      Options bounded = options;
+      bounded.wait_limit = absl::Milliseconds(50);
+      EXPECT_CODE(Must(Dict::Open(owned.name.location(), bounded)).Set("other", "o"), kDeadlineExceeded);
+    });
+    return "parent";
+  });
+  if (forker.InTheChild()) _exit(absl::IsFailedPrecondition(status) ? 0 : 1);
+  EXPECT_OK(status);
+  EXPECT_EQ(Value(*owned, "k"), "parent");
+  EXPECT_OK(owned->Set("other", "o"));
+  EXPECT_TRUE(IsSound(*owned));
+}
+
+// At its second try, when the first one's block is in its hands.
+class UpdateThatForksLate : public testing::Test {
+ protected:
+  // `in_child` runs in the function.
+  void Run(absl::FunctionRef<bool(const Entry& entry)> in_child) {
+    ASSERT_OK(owned_->Set("k", std::string(900, 'a')));
+    Forker forker;
+    int tries = 0;
+    bool fine = false;
+    const absl::Status status = owned_->Update("k", [&](const Entry* entry) -> std::optional<std::string> {
+      if (++tries == 1) {
+        std::thread([&] { EXPECT_OK(owned_->Set("k", std::string(2000, 'b'))); }).join();
+        return std::string(900, 'c');
+      }
+      forker.Fork();
+      if (forker.InTheChild()) {
+        fine = in_child(*entry);
+      } else {
+        forker.Wait();
+        // They would take the block if the child had freed it.
+        std::thread([&] {
+          for (int i = 0; i < 20; ++i) EXPECT_OK(owned_->Set("x" + std::to_string(i), std::string(900, 'x')));
+        }).join();
+      }
+      return std::string(900, 'd');
+    });
+    if (forker.InTheChild()) _exit(fine && absl::IsFailedPrecondition(status) ? 0 : 1);
+    EXPECT_OK(status);
+    EXPECT_EQ(tries, 2);
+    EXPECT_TRUE(IsSound(*owned_));
+    EXPECT_EQ(Value(*owned_, "k"), std::string(900, 'd'));
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(Value(*owned_, "x" + std::to_string(i)), std::string(900, 'x')) << i;
+  }
+
+  OwnedDict owned_{SmallOptions()};
+};
+
+TEST_F(UpdateThatForksLate, KeepsItsBlock) {
+  Run([](const Entry&) { return true; });
+}
+
+TEST_F(UpdateThatForksLate, AndTheChildWritesInItsPlace) {
+  Run([&](const Entry& entry) {
+    return owned_->Set("child", "c").ok() && entry.value == std::string(2000, 'b');  // what it was given is still there
+  });
+  EXPECT_EQ(Value(*owned_, "child"), "c");
+}
+
+// ---- Signal handlers --------------------------------------------------------------------------------------
+
+// What the handler writes to, and what became of it.
+Dict* handlers_dict = nullptr;
+std::array<std::atomic<uint64_t>, 20> handlers_codes;
+
+void WriteInHandler(int) {
+  const absl::Status status = handlers_dict->Set("handler", "h");
+  handlers_codes[static_cast<size_t>(status.code()) % handlers_codes.size()].fetch_add(1);
+}
+
+class SignalHandler : public testing::Test {
+ protected:
+  void SetUp() override {
+    for (auto& codes : handlers_codes) codes = 0;
+  }
+  static uint64_t Codes(absl::StatusCode code) { return handlers_codes[static_cast<size_t>(code)]; }
+  // Only these two: it was possible, or was told that it is not now.
+  static void ExpectWrittenOrRefused() {
+    for (size_t i = 0; i < handlers_codes.size(); ++i) {
+      const auto code = static_cast<absl::StatusCode>(i);
+      if (code == absl::StatusCode::kOk || code == absl::StatusCode::kFailedPrecondition) continue;
+      EXPECT_EQ(handlers_codes[i], 0u) << absl::StatusCodeToString(code);
+    }
+  }
+};
+
+// Threads that come and go, each of which is interrupted while it gets its writer, or gives it back.
+TEST_F(SignalHandler, DuringAThreadsFirstWrite) {
+  OwnedDict owned(SmallOptions());
+  SharedWords words;
+  Child child([&] {
+    handlers_dict = &*owned;
+    signal(SIGUSR1, WriteInHandler);
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    for (int i = 0; i < 300; ++i) {
+      std::atomic<bool> ready{false}, done{false};
+      std::thread writer([&] {
+        pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+        ready = true;
+        EXPECT_OK(owned->Set("first", "f"));
+        pthread_sigmask(SIG_BLOCK, &set, nullptr);
+        done = true;
+      });
+      while (!ready) {
+      }
+      while (!done) pthread_kill(writer.native_handle(), SIGUSR1);
+      writer.join();
+    }
+    ExpectWrittenOrRefused();
+    EXPECT_GT(Codes(absl::StatusCode::kFailedPrecondition), 0u) << "none came in the middle";
+    words[0] = 1;
+  });
+  EXPECT_TRUE(Await([&] { return words[0] == 1; })) << "a thread waits for itself";
+  if (words[0] == 1) {
+    child.Wait();
+  } else {
+    child.Kill();
+  }
+}
+
+TEST_F(SignalHandler, WhileAGuardIsTakenAndReleased) {
+  Options options = SmallOptions();
+  options.lock_mode = LockMode::kGlobalMutex;
+  OwnedDict owned(options);
+  ASSERT_OK(owned->Set("handler", ""));
+  handlers_dict = &*owned;
+  signal(SIGALRM, WriteInHandler);
+  itimerval timer{{0, 20}, {0, 20}};
+  setitimer(ITIMER_REAL, &timer, nullptr);
+  for (int i = 0; i < 300'000; ++i) {
+    auto guard = owned->Lock();
+    if (!guard.ok()) break;
+  }
+  timer = {};
+  setitimer(ITIMER_REAL, &timer, nullptr);
+  signal(SIGALRM, SIG_DFL);
+  ExpectWrittenOrRefused();
+  EXPECT_GT(Codes(absl::StatusCode::kOk) + Codes(absl::StatusCode::kFailedPrecondition), 0u);
+  EXPECT_TRUE(IsSound(*owned));
+}
+
+// The interrupted write has the key's slot locked: by another writer of this thread.
+TEST_F(SignalHandler, ThroughAnotherHandle) {
+  struct RaisingClock : Clock {
+    int64_t Now() const override {
+      if (armed.exchange(false)) raise(SIGUSR1);
+      return 1'000'000;
+    }
+    mutable std::atomic<bool> armed{false};
+  } clock;
+  Options options = SmallOptions();
+  options.clock = &clock;
+  OwnedDict owned(options);
+  ASSERT_OK(owned->Set("handler", "v", {.ttl = absl::Hours(1)}));
+  SharedWords words;
+  Child child([&] {
+    Dict other = Must(Dict::Open(owned.name.location(), options));
+    EXPECT_OK(other.Set("mine", "x"));
+    handlers_dict = &other;
+    signal(SIGUSR1, WriteInHandler);
+    // A write over a live entry with an expiry asks for the time when it has locked it.
+    EXPECT_OK(owned->Update("handler", [&](const Entry*) {
+      clock.armed = true;
+      return std::optional<std::string>("w");
+    }));
+    EXPECT_EQ(Codes(absl::StatusCode::kFailedPrecondition), 1u);
+    words[0] = 1;
+  });
+  EXPECT_TRUE(Await([&] { return words[0] == 1; })) << "it waits for the call that it interrupted";
+  if (words[0] == 1) {
+    child.Wait();
+  } else {
+    child.Kill();
+  }
+  EXPECT_OK(owned->Recover());
+  EXPECT_TRUE(IsSound(*owned));
+}
+
+// ---- Handlers of fork -------------------------------------------------------------------------------------
+
+// Registered before the library's: run after it before the fork, and before it in the child.
+Dict* fork_handlers_dict = nullptr;
+SharedWords* fork_handlers_words = nullptr;
+void WriteInForkHandler(int word) {
+  if (fork_handlers_dict == nullptr) return;
+  const absl::Status status = fork_handlers_dict->Set("handler", "h");
+  (*fork_handlers_words)[word] = 1 + static_cast<uint64_t>(status.code());
+}
+[[maybe_unused]] const int registered =
+    pthread_atfork([] { WriteInForkHandler(0); }, [] { WriteInForkHandler(1); }, [] { WriteInForkHandler(2); });
+
+TEST(ForkHandlers, OfOthersThatWrite) {
+  OwnedDict owned(SmallOptions());
+  SharedWords words, result;
+  fork_handlers_words = &words;
+  Child parent([&] {
+    EXPECT_OK(owned->Set("k", "v"));
+    fork_handlers_dict = &*owned;
+    const pid_t child = fork();
+    fork_handlers_dict = nullptr;
+    if (child == 0) _exit(owned->Set("child", "c").ok() ? 0 : 1);
+    int status = 0;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+    result[0] = 1;
+  });
+  EXPECT_TRUE(Await([&] { return result[0] == 1; })) << "the child waits for itself";
+  if (result[0] == 1) {
+    parent.Wait();
+  } else {
+    parent.Kill();
+  }
+  const uint64_t refused = 1 + static_cast<uint64_t>(absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(words[0], 1u) << "the parent has its writer";
+  EXPECT_EQ(words[1], 1u);
+  EXPECT_EQ(words[2], refused) << "the child has none yet";
+  EXPECT_TRUE(IsSound(*owned));
+}
+
+// ---- The end of a thread ----------------------------------------------------------------------------------
+
+// A guard that a destructor of the thread ends, after the library's own.
+TEST(ThreadsEnd, WithAGuardInThreadSpecificData) {
+  OwnedDict owned(SmallOptions());
+  ASSERT_OK(owned->Set("k", "v"));  // the library's key is the older one
+  pthread_key_t key;
+  ASSERT_EQ(pthread_key_create(&key, [](void* guard) { delete static_cast<Dict::LockGuard*>(guard); }), 0);
+  std::thread([&] { pthread_setspecific(key, new Dict::LockGuard(Must(owned->Lock()))); }).join();
+  pthread_key_delete(key);
+  EXPECT_EQ(Must(owned->GetStats()).writers, 1u) << "the thread's was given back, and not left for recovery";
+  EXPECT_OK(owned->Lock());
+  EXPECT_TRUE(IsSound(*owned));
+}
+
+}  // namespace
+}  // namespace segdict
