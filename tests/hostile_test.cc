@@ -11,7 +11,9 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <random>
+#include <utility>
 
 #include "tests/table_fixture.h"
 
@@ -190,6 +192,110 @@ TEST_P(HostileTest, RandomDamageIsSurvived) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, HostileTest, testing::Values(0, 1, 2));
+
+// ---- Entries that claim the same bytes --------------------------------------------------------------------
+
+// A visit holds the entries of a home in private memory, which must not become many times the segment's size.
+class SharedBytes : public testing::Test {
+ protected:
+  // One home, and an arena of 32 KiB.
+  TableFixture fixture_{TableShape{.groups = 1, .pages = 8, .ordered = true}};
+  std::unique_ptr<Writer> writer_ = fixture_.Claim();
+
+  void Add(int entries, const std::string& key, size_t value_bytes) {
+    for (int i = 0; i < entries; ++i) {
+      FIXTURE_CHECK(fixture_.Set(*writer_, std::to_string(i) + key, std::string(value_bytes, 'v')).ok());
+    }
+  }
+  // Writes change(meta, block reference) into every entry. In an ordered dict without expiry the reference is word 2.
+  template <class Change>
+  void ForEachReference(Change&& change) {
+    for (uint64_t s = 0; s < kSlotsPerGroup; ++s) {
+      Slot& slot = fixture_.regions().slot(s);
+      uint64_t meta = slot.words[0].load(), reference = slot.words[2].load();
+      if (meta == 0) continue;
+      change(meta, reference);
+      slot.words[0].store(meta);
+      slot.words[2].store(reference);
+    }
+  }
+  absl::Status ForEach(int* visited) {
+    return fixture_.table().ForEach([&](const Table<Mem>::Snapshot&) { return ++*visited > 0; });
+  }
+};
+
+TEST_F(SharedBytes, OneChainForAllEntries) {
+  Add(5, "", 100);
+  FIXTURE_CHECK(fixture_.Set(*writer_, "long", std::string(20'000, 'v')).ok());
+  uint64_t chain = 0;
+  ForEachReference([&](uint64_t, uint64_t reference) { chain = reference >> 32 == 20'000 ? reference : chain; });
+  ForEachReference([&](uint64_t, uint64_t& reference) { reference = chain; });
+  int visited = 0;
+  EXPECT_TRUE(absl::IsDataLoss(ForEach(&visited)));
+  EXPECT_EQ(visited, 0);
+}
+
+TEST_F(SharedBytes, KeysThatOverlap) {
+  Add(12, std::string(1'000, 'k'), 10);
+  char* const pages = fixture_.regions().granule(0);
+  std::mt19937_64 random(1);
+  for (uint64_t at = 0; at < 8 * 4096; at += 8) {
+    const uint64_t word = random();
+    std::memcpy(pages + at, &word, 8);
+  }
+  uint64_t granule = 0;
+  ForEachReference([&](uint64_t& meta, uint64_t& reference) {
+    meta = (meta & ~uint64_t{0xffff}) | 4'000;
+    reference = (reference & ~uint64_t{0xffffffff}) | granule++;
+  });
+  int visited = 0;
+  EXPECT_TRUE(absl::IsDataLoss(ForEach(&visited)));
+  EXPECT_TRUE(absl::IsDataLoss(fixture_.table().ForEachOrdered(
+      Direction::kForward, [&](const Table<Mem>::Snapshot&) { return ++visited > 0; })));
+  EXPECT_TRUE(absl::IsDataLoss(fixture_.table().Clear(*writer_)));
+  EXPECT_EQ(visited, 0);
+}
+
+// Runs `action` before the first load of `word`.
+class AtLoad : public AccessHook {
+ public:
+  AtLoad(const Word& word, std::function<void()> action) : word_(word), action_(std::move(action)) {}
+  void Before(const Access& access) override {
+    if (access.address != &word_ || action_ == nullptr) return;
+    HookedMemory::hook = nullptr;
+    std::exchange(action_, nullptr)();
+    HookedMemory::hook = this;
+  }
+
+ private:
+  const Word& word_;
+  std::function<void()> action_;
+};
+
+// One entry after the other has most of the arena: what a visit reads does not fit into it, although all is sound.
+TEST_F(SharedBytes, NotIfOneHadTheBytesAfterTheOther) {
+  const std::string large(20'000, 'l'), small(100, 's');
+  Add(2, "", 100);
+  // The one that a visit comes to first, and the other.
+  std::string first, second;
+  uint64_t slot_of_second = 0;
+  ASSERT_TRUE(fixture_.table()
+                  .ForEach([&](const Table<Mem>::Snapshot& entry) {
+                    (first.empty() ? first : second) = entry.key;
+                    slot_of_second = entry.version.slot;
+                    return true;
+                  })
+                  .ok());
+  ASSERT_TRUE(fixture_.Set(*writer_, first, large).ok());
+  AtLoad hook(fixture_.regions().slot(slot_of_second).seq, [&] {
+    EXPECT_TRUE(fixture_.Set(*writer_, first, small).ok());
+    EXPECT_TRUE(fixture_.Set(*writer_, second, large).ok());
+  });
+  HookedMemory::hook = &hook;
+  const Model seen = fixture_.Contents();
+  HookedMemory::hook = nullptr;
+  EXPECT_EQ(seen, (Model{{first, {small}}, {second, {large}}}));
+}
 
 }  // namespace
 }  // namespace segdict::internal

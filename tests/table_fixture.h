@@ -127,7 +127,7 @@ class TableFixture {
   Model Contents() const {
     Model model;
     const absl::Status status = table_->ForEach([&](const Table<Mem>::Snapshot& s) {
-      FIXTURE_CHECK(model.emplace(s.key, ModelValue{s.value, s.type, s.expiry}).second);  // each key once
+      FIXTURE_CHECK(model.emplace(s.key, ModelValue{std::string(s.value), s.type, s.expiry}).second);  // each key once
       return true;
     });
     FIXTURE_CHECK(status.ok());

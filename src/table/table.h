@@ -15,7 +15,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -90,6 +89,7 @@ class Table : public TableView<Mem> {
   using typename Base::Lookup;
   using typename Base::Sighting;
   using typename Base::Snapshot;
+  using typename Base::Snapshots;
 
   Table(const Regions& regions, uint64_t seed, bool ordered, Liveness* liveness, const Clock* clock)
       : Base(regions, seed, ordered, liveness, clock), recovery_(c_), protocol_(c_, recovery_) {}
@@ -301,16 +301,16 @@ class Table : public TableView<Mem> {
 
   // Erases every entry that is there when its home is come by. Not atomic as a whole: each entry is erased by itself.
   absl::Status Clear(Writer& w) {
-    std::vector<Snapshot> entries;
+    Snapshots entries;
     for (uint64_t home = 0; home < c_.groups(); ++home) {
-      size_t count = 0;
-      if (absl::Status status = SnapshotHome(home, /*with_values=*/false, &entries, &count, /*expired_too=*/true);
+      if (absl::Status status = SnapshotHome(home, /*with_values=*/false, &entries, /*expired_too=*/true);
           !status.ok()) {
         return status;
       }
-      for (size_t i = 0; i < count; ++i) {
+      for (size_t i = 0; i < entries.size(); ++i) {
+        const Snapshot entry = entries[i];
         absl::Status status =
-            Mutate(w, entries[i].key, entries[i].hash, false, true, [](const Current&) { return Decision::Erase(); });
+            Mutate(w, entry.key, entry.hash, false, true, [](const Current&) { return Decision::Erase(); });
         if (!status.ok()) return status;
       }
     }

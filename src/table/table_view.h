@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
@@ -137,14 +138,65 @@ class TableView {
     return absl::OkStatus();
   }
 
-  // An entry in memory of its own.
+  // An entry in private memory.
   struct Snapshot {
-    std::string key, value;
+    std::string_view key, value;
     uint8_t type = 0;
     int64_t expiry = kNever;
     Version version;
     uint64_t order = 0;
     uint64_t hash = 0;
+  };
+
+  // Entries in private memory: what a visit holds of one home, and whose memory it uses again for the next. All bytes
+  // lie in one string, so that it is the sum of them that decides how much memory is kept, not the longest value that
+  // was ever at each place.
+  class Snapshots {
+   public:
+    size_t size() const { return entries_.size(); }
+    // Valid until the next Room().
+    Snapshot operator[](size_t i) const {
+      Snapshot entry = entries_[i].rest;
+      entry.key = Key(entries_[i]);
+      entry.value = {entry.key.data() + entry.key.size(), entries_[i].value_length};
+      return entry;
+    }
+    void Clear() {
+      entries_.clear();
+      used_ = block_bytes_ = 0;
+    }
+    // Bytes of blocks that all entries together refer to.
+    uint64_t block_bytes() const { return block_bytes_; }
+
+   private:
+    friend TableView;
+    struct Entry {
+      Snapshot rest;  // all but key and value, whose bytes begin at `at`: the string moves when it grows
+      size_t at, key_length, value_length;
+      uint64_t block_bytes;
+    };
+
+    std::string_view Key(const Entry& entry) const { return {bytes_.data() + entry.at, entry.key_length}; }
+    // Where to put the bytes of the next entry; another call gives the same place.
+    char* Room(uint64_t bytes) {
+      if (bytes_.size() - used_ < bytes) bytes_.resize(std::max<size_t>(used_ + bytes, 2 * bytes_.size()));
+      return bytes_.data() + used_;
+    }
+    // Adds the entry whose bytes were put there, unless its key is among the others.
+    void Add(const Snapshot& rest, size_t key_length, size_t value_length, uint64_t block_bytes) {
+      const Entry entry{rest, used_, key_length, value_length, block_bytes};
+      for (const Entry& other : entries_) {
+        if (other.rest.hash == rest.hash && Key(other) == Key(entry)) return;
+      }
+      entries_.push_back(entry);
+      used_ += key_length + value_length;
+      block_bytes_ += block_bytes;
+    }
+
+    std::string bytes_;
+    size_t used_ = 0;
+    uint64_t block_bytes_ = 0;
+    std::vector<Entry> entries_;
   };
 
   // Calls visit(const Snapshot&) for each live entry until it says false. Weakly consistent: each entry is whole; a key
@@ -153,11 +205,10 @@ class TableView {
   // during the visit.
   template <class Visit>
   absl::Status ForEach(Visit&& visit) const {
-    std::vector<Snapshot> entries;
+    Snapshots entries;
     for (uint64_t home = 0; home < c_.groups(); ++home) {
-      size_t count = 0;
-      if (absl::Status status = SnapshotHome(home, /*with_values=*/true, &entries, &count); !status.ok()) return status;
-      for (size_t i = 0; i < count; ++i) {
+      if (absl::Status status = SnapshotHome(home, /*with_values=*/true, &entries); !status.ok()) return status;
+      for (size_t i = 0; i < entries.size(); ++i) {
         if (!visit(static_cast<const Snapshot&>(entries[i]))) return absl::OkStatus();
       }
     }
@@ -172,27 +223,27 @@ class TableView {
       uint64_t order, hash;
     };
     std::vector<Place> places;
-    std::vector<Snapshot> entries;
+    Snapshots entries;
     for (uint64_t home = 0; home < c_.groups(); ++home) {
-      size_t count = 0;
-      if (absl::Status status = SnapshotHome(home, /*with_values=*/false, &entries, &count); !status.ok())
-        return status;
-      for (size_t i = 0; i < count; ++i) places.push_back({entries[i].order, entries[i].hash});
+      if (absl::Status status = SnapshotHome(home, /*with_values=*/false, &entries); !status.ok()) return status;
+      for (size_t i = 0; i < entries.size(); ++i) places.push_back({entries[i].order, entries[i].hash});
     }
     std::sort(places.begin(), places.end(), [direction](const Place& a, const Place& b) {
       return direction == Direction::kForward ? a.order < b.order : b.order < a.order;
     });
-    Snapshot entry;
     for (const Place& place : places) {
       // Found again by its number: that is the same insertion, wherever it stands now.
+      entries.Clear();
       Lookup lookup;
       const Read read = reader_.Find(c_.Locate(place.hash), &lookup.found, [&](const SlotCopy& copy) {
-        return copy.Order() == place.order && Take(copy, /*with_value=*/true, &lookup, &entry);
+        if (copy.Order() != place.order) return false;
+        Take(copy, /*with_value=*/true, &lookup, &entries);
+        return true;
       });
       if (read == Read::kMissing || (read == Read::kFound && lookup.expired)) continue;
       if (read != Read::kFound || !lookup.copied) return Failed(read);
-      Finish(lookup, &entry);
-      if (!visit(static_cast<const Snapshot&>(entry))) return absl::OkStatus();
+      Add(lookup, /*with_value=*/true, &entries);
+      if (!visit(static_cast<const Snapshot&>(entries[0]))) return absl::OkStatus();
     }
     return absl::OkStatus();
   }
@@ -217,34 +268,33 @@ class TableView {
   }
 
  protected:
-  // The entries of one home, consistently: no key twice, none left out that was there all the time.
-  absl::Status SnapshotHome(uint64_t home, bool with_values, std::vector<Snapshot>* entries, size_t* count,
-                            bool expired_too = false) const {
+  // The entries of one home, consistently: no key twice, none left out that was there all the time. Their blocks
+  // together are not larger than the arena, so whatever the segment says, it is not copied many times over.
+  absl::Status SnapshotHome(uint64_t home, bool with_values, Snapshots* entries, bool expired_too = false) const {
     for (int tries = 0; tries < kMaxReadTries; ++tries) {
-      *count = 0;
+      entries->Clear();
       const uint64_t moves = owned::Version(Mem::Load(c_.regions.home_lock(home)));
       const uint64_t reach = c_.ReachSteps(c_.LoadGroup(home).ReachByte());
+      bool changed = false;
       ProbeSequence sequence(home, c_.groups());
-      for (uint64_t d = 0; d <= reach; ++d, sequence.Next()) {
+      for (uint64_t d = 0; d <= reach && !changed; ++d, sequence.Next()) {
         const GroupView view = c_.LoadGroup(sequence.group());
-        for (uint32_t occupied = ~view.Match(0) & 0x7fff; occupied != 0; occupied &= occupied - 1) {
-          if (entries->size() == *count) entries->emplace_back();
-          Snapshot& entry = (*entries)[*count];
+        for (uint32_t occupied = ~view.Match(0) & 0x7fff; occupied != 0 && !changed; occupied &= occupied - 1) {
           Lookup lookup;
           const uint64_t s = sequence.group() * kSlotsPerGroup + static_cast<uint32_t>(__builtin_ctz(occupied));
           const Read read = scan_.ReadOfHome(home, s, &lookup.found,
-                                             [&](const SlotCopy& copy) { Take(copy, with_values, &lookup, &entry); });
+                                             [&](const SlotCopy& copy) { Take(copy, with_values, &lookup, entries); });
           if (read == Read::kMissing || (read == Read::kFound && lookup.expired && !expired_too)) continue;
           if (read != Read::kFound || !lookup.copied) return Failed(read);
-          Finish(lookup, &entry);
-          // Erased and inserted again while this home was looked at, it may stand in two places.
-          bool twice = false;
-          for (size_t i = 0; i < *count && !twice; ++i) {
-            twice = (*entries)[i].hash == entry.hash && (*entries)[i].key == entry.key;
+          // Erased and inserted again while this home was looked at, it may stand in two places: the first counts.
+          Add(lookup, with_values, entries);
+          if (entries->block_bytes() > arena_bytes()) {
+            if (UnchangedBlockBytes(*entries) > arena_bytes()) return Failed(Read::kCorrupt);
+            changed = true;
           }
-          if (!twice) ++*count;
         }
       }
+      if (changed) continue;
       if (owned::Version(Mem::Load(c_.regions.home_lock(home))) == moves) return absl::OkStatus();
     }
     return Failed(Read::kContended);
@@ -290,28 +340,45 @@ class TableView {
     }
   }
 
-  // A ReadSlot body: puts key and value into `entry`; what else it says is set by Finish.
-  bool Take(const SlotCopy& copy, bool with_value, Lookup* lookup, Snapshot* entry) const {
-    lookup->expired = Expired(copy);
-    lookup->copied = true;
-    if (copy.KeyInBlock()) {
-      (void)reader_.KeyOf(copy, &entry->key);
-    } else {
-      entry->key.assign(copy.InlineKey());
+  uint64_t arena_bytes() const { return c_.arena.granules() * kGranule; }
+
+  // Bytes of the blocks of those entries that have not changed since they were read. In a sound segment that is not
+  // more than the arena has, whatever goes on meanwhile: blocks of two entries share bytes only if one was taken after
+  // the other was freed, and a block is freed only after its slot has another version. So whoever has read the later
+  // entry sees that the earlier one has changed: each step from that change to the later commit is ordered (a free
+  // word, a compare-and-swap that takes it, the commit). An entry under a lock is no exception: it has its block until
+  // the version changes; nor is one in the middle of a move, whose two slots have the same key, which counts once.
+  uint64_t UnchangedBlockBytes(const Snapshots& entries) const {
+    uint64_t sum = 0;
+    for (const typename Snapshots::Entry& entry : entries.entries_) {
+      const Version& version = entry.rest.version;
+      if (owned::Version(Mem::Load(c_.regions.slot(version.slot).seq)) == version.seq) sum += entry.block_bytes;
     }
-    if (with_value && !lookup->expired) {
-      entry->value.resize(static_cast<size_t>(copy.value_length));
-      lookup->copied = reader_.CopyValue(copy, entry->value.data());
-    }
-    return true;
+    return sum;
   }
-  void Finish(const Lookup& lookup, Snapshot* entry) const {
+
+  // A ReadSlot body: puts key and value behind the entries in `to`, to be added if this read counts.
+  void Take(const SlotCopy& copy, bool with_value, Lookup* lookup, Snapshots* to) const {
+    lookup->expired = Expired(copy);
+    const uint64_t value_length = ValueLength(*lookup, copy, with_value);
+    char* const key = to->Room(copy.key_length + value_length);
+    lookup->copied = !copy.KeyInBlock() || c_.arena.CopyOut(copy.granule, copy.BlockLength(), 0, key, copy.key_length);
+    if (!copy.KeyInBlock()) std::memcpy(key, copy.bytes(), copy.key_length);
+    if (lookup->copied && value_length > 0) lookup->copied = reader_.CopyValue(copy, key + copy.key_length);
+  }
+  void Add(const Lookup& lookup, bool with_value, Snapshots* to) const {
     const SlotCopy& copy = lookup.found.copy;
-    entry->type = copy.Type();
-    entry->expiry = copy.Expiry();
-    entry->order = copy.Order();
-    entry->version = {lookup.found.slot, owned::Version(lookup.found.seq)};
-    entry->hash = c_.HashOf(entry->key);
+    Snapshot entry;
+    entry.type = copy.Type();
+    entry.expiry = copy.Expiry();
+    entry.order = copy.Order();
+    entry.version = {lookup.found.slot, owned::Version(lookup.found.seq)};
+    entry.hash = c_.HashOf({to->Room(copy.key_length), copy.key_length});
+    to->Add(entry, copy.key_length, ValueLength(lookup, copy, with_value),
+            copy.ValueInBlock() ? copy.BlockLength() : 0);
+  }
+  static size_t ValueLength(const Lookup& lookup, const SlotCopy& copy, bool with_value) {
+    return with_value && !lookup.expired ? static_cast<size_t>(copy.value_length) : 0;
   }
 };
 

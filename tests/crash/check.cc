@@ -21,7 +21,7 @@ std::string Describe(const std::optional<ModelValue>& state) {
 Model View(TableFixture& fixture, const Where& where) {
   Model model;
   const absl::Status status = fixture.table().ForEach([&](const Table<Mem>::Snapshot& entry) {
-    EXPECT_TRUE(model.emplace(entry.key, ModelValue{entry.value, entry.type, entry.expiry}).second)
+    EXPECT_TRUE(model.emplace(entry.key, ModelValue{std::string(entry.value), entry.type, entry.expiry}).second)
         << where << ": seen twice: " << entry.key;
     return true;
   });
