@@ -18,6 +18,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -1417,8 +1418,56 @@ TEST(Typed, AValueOfAnotherSizeIsRefusedAndKept) {
     ASSERT_OK(owned->Set(bytes, Bytes(size, 1)));
     EXPECT_CODE(points.Get(key), kFailedPrecondition) << size;
     EXPECT_CODE(points.Take(key), kFailedPrecondition) << size;
-    EXPECT_EQ(Value(*owned, bytes), Bytes(size, 1)) << "a refused Take takes nothing";
+    const auto never = [](const Point*) {
+      ADD_FAILURE() << "called, although there is no Point to be told of";
+      return std::optional<Point>({1, 2});
+    };
+    EXPECT_CODE(points.Update(key, never), kFailedPrecondition) << size;
+    EXPECT_EQ(Value(*owned, bytes), Bytes(size, 1)) << "what is refused changes nothing";
   }
+}
+
+// Only the size of the last look counts.
+TEST(Typed, AnUpdateLooksAgainAtAValueThatGetsAnotherSize) {
+  OwnedDict owned(SmallOptions());
+  TypedDict<uint64_t, Point> points(*owned);
+  const uint64_t key = 1;
+  const std::string_view bytes(reinterpret_cast<const char*>(&key), sizeof(key));
+  ASSERT_OK(points.Set(key, {1, 2}));
+  int calls = 0;
+  const auto shorten = [&](const Point* now) {
+    ++calls;
+    std::thread([&] { EXPECT_OK(owned->Set(bytes, "short")); }).join();
+    return std::optional<Point>({now->x + 1, now->y});
+  };
+  EXPECT_CODE(points.Update(key, shorten), kFailedPrecondition);
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(Value(*owned, bytes), "short");
+}
+
+// Trivially copyable, and no more than that: neither made from nothing nor assigned.
+struct Celsius {
+  explicit constexpr Celsius(int16_t t) : tenths(t) {}
+  bool operator==(const Celsius&) const = default;
+  const int16_t tenths;
+};
+
+TEST(Typed, TypesNeedNoDefaultConstructor) {
+  OwnedDict owned(SmallOptions());
+  TypedDict<Celsius, Celsius> dict(*owned);
+  EXPECT_OK(dict.Set(Celsius(1), Celsius(215)));
+  EXPECT_EQ(Must(dict.Get(Celsius(1))), Celsius(215));
+  EXPECT_OK(dict.Update(Celsius(1), [](const Celsius* now) -> std::optional<Celsius> {
+    return Celsius(static_cast<int16_t>(now->tenths + 1));
+  }));
+  int seen = 0;
+  EXPECT_OK(dict.ForEach([&](const Celsius& key, const Celsius& value) {
+    EXPECT_EQ(key, Celsius(1));
+    EXPECT_EQ(value, Celsius(216));
+    return ++seen > 0;
+  }));
+  EXPECT_EQ(seen, 1);
+  EXPECT_EQ(Must(dict.Take(Celsius(1))), Celsius(216));
 }
 
 // ---- G4: capacity is a promise ----------------------------------------------------------------------------

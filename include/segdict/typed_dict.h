@@ -2,8 +2,11 @@
 #ifndef SEGDICT_TYPED_DICT_H_
 #define SEGDICT_TYPED_DICT_H_
 
+#include <array>
+#include <bit>
 #include <cstring>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -33,12 +36,12 @@ class TypedDict {
 
   // NOT_FOUND if the key is not there; FAILED_PRECONDITION if what is there has another size than V.
   absl::StatusOr<V> Get(const K& key) const {
-    V value;
+    std::array<char, sizeof(V)> value;
     ValueInfo info;
-    absl::Status status = dict_.Get(Bytes(key), {reinterpret_cast<char*>(&value), sizeof(V)}, &info);
+    absl::Status status = dict_.Get(Bytes(key), value, &info);
     if (absl::IsOutOfRange(status) || (status.ok() && info.length != sizeof(V))) return WrongSize();
     if (!status.ok()) return status;
-    return value;
+    return std::bit_cast<V>(value);
   }
   absl::StatusOr<bool> Contains(const K& key) const { return dict_.Contains(Bytes(key)); }
 
@@ -59,7 +62,7 @@ class TypedDict {
       std::optional<V> value;
       absl::Status status = dict_.Visit(Bytes(key), [&](const Entry& entry) {
         version = entry.version;
-        if (entry.value.size() == sizeof(V)) value = FromBytes(entry.value);
+        if (entry.value.size() == sizeof(V)) value.emplace(FromBytes<V>(entry.value));
       });
       if (!status.ok()) return status;
       if (!value.has_value()) return WrongSize();
@@ -69,20 +72,21 @@ class TypedDict {
     }
   }
 
-  // fn(const V* now) -> std::optional<V>: null if the key is not there; nullopt leaves everything as it is.
+  // fn(const V* now) -> std::optional<V>: null if the key is not there; nullopt leaves everything as it is. A value of
+  // another size is FAILED_PRECONDITION, and stays; fn is not called for it.
   template <class Fn>
   absl::Status Update(const K& key, Fn&& fn) {
-    return dict_.Update(Bytes(key), [&](const Entry* entry) -> std::optional<std::string> {
-      std::optional<V> next;
-      if (entry != nullptr && entry->value.size() == sizeof(V)) {
-        const V now = FromBytes(entry->value);
-        next = fn(&now);
-      } else {
-        next = fn(static_cast<const V*>(nullptr));
-      }
+    bool wrong_size = false;
+    absl::Status status = dict_.Update(Bytes(key), [&](const Entry* entry) -> std::optional<std::string> {
+      wrong_size = entry != nullptr && entry->value.size() != sizeof(V);
+      if (wrong_size) return std::nullopt;
+      std::optional<V> now;
+      if (entry != nullptr) now.emplace(FromBytes<V>(entry->value));
+      const std::optional<V> next = fn(now.has_value() ? static_cast<const V*>(&*now) : nullptr);
       if (!next.has_value()) return std::nullopt;
       return std::string(Bytes(*next));
     });
+    return status.ok() && wrong_size ? WrongSize() : status;
   }
 
   // visit(const K&, const V&) -> bool. Entries of other sizes are passed by.
@@ -90,9 +94,8 @@ class TypedDict {
   absl::Status ForEach(Visit&& visit) const {
     return dict_.ForEach([&](const Entry& entry) {
       if (entry.key.size() != sizeof(K) || entry.value.size() != sizeof(V)) return true;
-      K key;
-      std::memcpy(&key, entry.key.data(), sizeof(K));
-      return static_cast<bool>(visit(static_cast<const K&>(key), FromBytes(entry.value)));
+      const K key = FromBytes<K>(entry.key);
+      return static_cast<bool>(visit(key, FromBytes<V>(entry.value)));
     });
   }
 
@@ -101,10 +104,12 @@ class TypedDict {
   static std::string_view Bytes(const T& object) {
     return {reinterpret_cast<const char*>(&object), sizeof(T)};
   }
-  static V FromBytes(std::string_view bytes) {
-    V value;
-    std::memcpy(&value, bytes.data(), sizeof(V));
-    return value;
+  // By way of an array: nothing says that a T can be made from nothing.
+  template <class T>
+  static T FromBytes(std::string_view bytes) {
+    std::array<char, sizeof(T)> array;
+    std::memcpy(array.data(), bytes.data(), sizeof(T));
+    return std::bit_cast<T>(array);
   }
   static absl::Status WrongSize() { return absl::FailedPreconditionError("the value that is there has another size"); }
 
