@@ -181,7 +181,10 @@ absl::Status Dict::Get(std::string_view key, std::string* value) const {
     return Get(std::string(key), value);  // the value would overwrite the key
   }
   return handle_->table().Get(key, value, [value](const Current& current) {
-    if (current.value.data() != value->data()) value->assign(current.value);
+    if (current.value.data() == value->data()) return;
+    // From a slot, so it is short, and has just been stored by words.
+    value->resize(current.value.size());
+    internal::CopyByWords(value->data(), current.value.data(), current.value.size());
   });
 }
 
