@@ -297,5 +297,38 @@ TEST_F(SharedBytes, NotIfOneHadTheBytesAfterTheOther) {
   EXPECT_EQ(seen, (Model{{first, {small}}, {second, {large}}}));
 }
 
+// ---- Time -------------------------------------------------------------------------------------------------
+
+// Counts accesses.
+class Count : public AccessHook {
+ public:
+  void Before(const Access&) override { ++accesses; }
+  uint64_t accesses = 0;
+};
+
+// Every home says that its keys lie anywhere.
+TEST(Hostile, AVisitIsLinearWhateverTheReaches) {
+  constexpr uint64_t kGroups = 997;
+  TableFixture fixture(TableShape{.groups = kGroups});
+  auto w = fixture.Claim();
+  for (uint64_t i = 0; i < kGroups * 13; ++i) ASSERT_TRUE(fixture.Set(*w, std::to_string(i), "v").ok());
+  const auto visit = [&](uint64_t* accesses) {
+    Count count;
+    HookedMemory::hook = &count;
+    Model seen = fixture.Contents();
+    HookedMemory::hook = nullptr;
+    *accesses = count.accesses;
+    return seen;
+  };
+  uint64_t sound, hostile;
+  const Model before = visit(&sound);
+  EXPECT_EQ(before.size(), kGroups * 13);
+  for (uint64_t g = 0; g < kGroups; ++g) fixture.table().context().SetReach(g, 0xff);
+  EXPECT_EQ(visit(&hostile), before);
+  EXPECT_LT(hostile, 3 * sound);
+  EXPECT_TRUE(fixture.table().Clear(*w).ok());
+  EXPECT_TRUE(fixture.Contents().empty());
+}
+
 }  // namespace
 }  // namespace segdict::internal

@@ -7,6 +7,7 @@
 #define SEGDICT_SRC_TABLE_TABLE_VIEW_H_
 
 #include <algorithm>
+#include <compare>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -148,9 +149,9 @@ class TableView {
     uint64_t hash = 0;
   };
 
-  // Entries in private memory: what a visit holds of one home, and whose memory it uses again for the next. All bytes
-  // lie in one string, so that it is the sum of them that decides how much memory is kept, not the longest value that
-  // was ever at each place.
+  // What a visit has in private memory: the entries of one home, then of the next. All their bytes lie in one string,
+  // so that it is the sum of them that decides how much memory is kept, not the longest value that was ever at each
+  // place.
   class Snapshots {
    public:
     size_t size() const { return entries_.size(); }
@@ -175,6 +176,10 @@ class TableView {
       size_t at, key_length, value_length;
       uint64_t block_bytes;
     };
+    struct Displaced {
+      uint64_t home, slot;
+      auto operator<=>(const Displaced&) const = default;
+    };
 
     std::string_view Key(const Entry& entry) const { return {bytes_.data() + entry.at, entry.key_length}; }
     // Where to put the bytes of the next entry; another call gives the same place.
@@ -197,6 +202,9 @@ class TableView {
     size_t used_ = 0;
     uint64_t block_bytes_ = 0;
     std::vector<Entry> entries_;
+    // Where keys were outside of their home groups, once that was wanted; see ListDisplaced.
+    bool displaced_listed_ = false;
+    std::vector<Displaced> displaced_;
   };
 
   // Calls visit(const Snapshot&) for each live entry until it says false. Weakly consistent: each entry is whole; a key
@@ -274,26 +282,30 @@ class TableView {
     for (int tries = 0; tries < kMaxReadTries; ++tries) {
       entries->Clear();
       const uint64_t moves = owned::Version(Mem::Load(c_.regions.home_lock(home)));
-      const uint64_t reach = c_.ReachSteps(c_.LoadGroup(home).ReachByte());
-      bool changed = false;
-      ProbeSequence sequence(home, c_.groups());
-      for (uint64_t d = 0; d <= reach && !changed; ++d, sequence.Next()) {
-        const GroupView view = c_.LoadGroup(sequence.group());
-        for (uint32_t occupied = ~view.Match(0) & 0x7fff; occupied != 0 && !changed; occupied &= occupied - 1) {
-          Lookup lookup;
-          const uint64_t s = sequence.group() * kSlotsPerGroup + static_cast<uint32_t>(__builtin_ctz(occupied));
-          const Read read = scan_.ReadOfHome(home, s, &lookup.found,
-                                             [&](const SlotCopy& copy) { Take(copy, with_values, &lookup, entries); });
-          if (read == Read::kMissing || (read == Read::kFound && lookup.expired && !expired_too)) continue;
-          if (read != Read::kFound || !lookup.copied) return Failed(read);
-          // Erased and inserted again while this home was looked at, it may stand in two places: the first counts.
-          Add(lookup, with_values, entries);
-          if (entries->block_bytes() > arena_bytes()) {
-            if (UnchangedBlockBytes(*entries) > arena_bytes()) return Failed(Read::kCorrupt);
-            changed = true;
-          }
-        }
+      const uint32_t reach = c_.LoadGroup(home).ReachByte();
+      if (ToTheEnd(reach) && !entries->displaced_listed_) {
+        if (absl::Status status = ListDisplaced(entries); !status.ok()) return status;
+        continue;
       }
+      absl::Status status;
+      bool changed = false;
+      VisitSlots(home, reach, *entries, [&](uint64_t s) {
+        Lookup lookup;
+        const Read read = scan_.ReadOfHome(home, s, &lookup.found,
+                                           [&](const SlotCopy& copy) { Take(copy, with_values, &lookup, entries); });
+        if (read == Read::kMissing || (read == Read::kFound && lookup.expired && !expired_too)) return true;
+        if (read != Read::kFound || !lookup.copied) {
+          status = Failed(read);
+          return false;
+        }
+        // Erased and inserted again while this home was looked at, it may stand in two places: the first counts.
+        Add(lookup, with_values, entries);
+        if (entries->block_bytes() <= arena_bytes()) return true;
+        changed = UnchangedBlockBytes(*entries) <= arena_bytes();
+        if (!changed) status = Failed(Read::kCorrupt);
+        return false;
+      });
+      if (!status.ok()) return status;
       if (changed) continue;
       if (owned::Version(Mem::Load(c_.regions.home_lock(home))) == moves) return absl::OkStatus();
     }
@@ -338,6 +350,50 @@ class TableView {
     if (copy.ValueInBlock() && !lookup->expired) {
       if (char* to = reserve(copy.value_length); to != nullptr) lookup->copied = reader_.CopyValue(copy, to);
     }
+  }
+
+  static bool ToTheEnd(uint32_t reach) { return kReachSteps[reach & 15] == ~0u; }
+
+  // Calls visit(slot) for every slot that may hold a key of `home`, which has the reach byte `reach`, until it says
+  // false. The home group comes first: keys are moved there.
+  template <class Visit>
+  void VisitSlots(uint64_t home, uint32_t reach, const Snapshots& of, Visit&& visit) const {
+    const uint64_t steps = ToTheEnd(reach) ? 0 : c_.ReachSteps(reach);
+    ProbeSequence sequence(home, c_.groups());
+    for (uint64_t d = 0; d <= steps; ++d, sequence.Next()) {
+      const GroupView view = c_.LoadGroup(sequence.group());
+      for (uint32_t occupied = ~view.Match(0) & 0x7fff; occupied != 0; occupied &= occupied - 1) {
+        if (!visit(sequence.group() * kSlotsPerGroup + static_cast<uint32_t>(__builtin_ctz(occupied)))) return;
+      }
+    }
+    if (!ToTheEnd(reach)) return;
+    auto at = std::lower_bound(of.displaced_.begin(), of.displaced_.end(), typename Snapshots::Displaced{home, 0});
+    for (; at != of.displaced_.end() && at->home == home; ++at) {
+      if (!visit(at->slot)) return;
+    }
+  }
+
+  // Lists the slots of all keys outside of their home groups. Homes whose reach says "to the end" have them looked up
+  // there instead of looking through the whole table one after the other: in a table that is full to the last slot one
+  // home of some hundreds is so, in a hostile one each may say so. A key that is there all the time is found although
+  // the list was made earlier: it stands where it stood, or was moved into its home group.
+  absl::Status ListDisplaced(Snapshots* to) const {
+    std::string key;
+    for (uint64_t g = 0; g < c_.groups(); ++g) {
+      for (uint32_t occupied = ~c_.LoadGroup(g).Match(0) & 0x7fff; occupied != 0; occupied &= occupied - 1) {
+        const uint64_t s = g * kSlotsPerGroup + static_cast<uint32_t>(__builtin_ctz(occupied));
+        Found found;
+        uint64_t home = g;
+        const Read read = reader_.ReadSlot(
+            s, &found, [&](const SlotCopy& copy) { home = c_.Locate(c_.HashOf(reader_.KeyOf(copy, &key))).home; });
+        if (read == Read::kMissing) continue;
+        if (read != Read::kFound) return Failed(read);
+        if (home != g) to->displaced_.push_back({home, s});
+      }
+    }
+    std::sort(to->displaced_.begin(), to->displaced_.end());
+    to->displaced_listed_ = true;
+    return absl::OkStatus();
   }
 
   uint64_t arena_bytes() const { return c_.arena.granules() * kGranule; }

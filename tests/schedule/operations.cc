@@ -196,6 +196,13 @@ Actor Visit() {
       });
 }
 
+Actor VisitToTheEnd() {
+  return [visit = Visit()](Scheduler& s, int self) {
+    s.SeesFarReaches(self);
+    visit(s, self);
+  };
+}
+
 Actor EraseOther(int n) {
   return [n](Scheduler& s, int self) {
     const absl::Status status = s.fixture().Erase(s.writer(self), s.key(n));

@@ -25,6 +25,8 @@ Actor Clear();                       // of the whole table
 Actor LockedSet(std::string value);  // holding the global lock
 Actor Get(int times = 1);
 Actor Visit();  // of the whole table
+// The same by one who sees reaches that are too far, as they may be for a while: to the end of the table.
+Actor VisitToTheEnd();
 
 // On others. Key number n of the same home.
 Actor EraseOther(int n);  // a displaced key may be moved home

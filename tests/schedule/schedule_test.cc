@@ -139,6 +139,10 @@ std::vector<BoundedScenario> DeepScenarios() {
   add("MoveGet", Displaced(a), {EraseOther(3)}, {Get()});
   add("MoveVisit", Displaced(a), {EraseOther(3)}, {Visit()},
       {.switches = 2, .deaths = 1, .old_values = 0, .together = 2});
+  add("MoveVisitToTheEnd", Displaced(a), {EraseOther(3)}, {VisitToTheEnd()},
+      {.switches = 2, .deaths = 1, .old_values = 0, .together = 2});
+  add("EraseVisitToTheEnd", Displaced(Long('a')), {Erase()}, {VisitToTheEnd()});
+  add("InsertVisitToTheEnd", FullHome(), {Insert(b)}, {VisitToTheEnd()});
   add("OverwriteBlocks", With(Long('a')), {Set(Long('b')), Set(Long('c'))}, {Get()});
   add("InsertInsert", Nothing(), {Insert(Long('b')), Insert(c)}, {Get()});
   add("EraseInsert", With(a), {Erase(), Insert(b)}, {Get(2)});

@@ -103,6 +103,7 @@ Schedule Scheduler::Run(int first, bool look, Chooser decide) {
   held_.fill(true);
   adopter_.fill(-1);
   changed_.fill(true);
+  sees_far_.fill(false);
   for (auto* clocks : {&lock_clock_, &unfenced_}) clocks->fill(WeakMemory::Clock{});
   for (size_t i = 0; i < actors_.size(); ++i) {
     Writer fresh;
@@ -275,7 +276,15 @@ uint64_t Scheduler::Loaded(const Word& word, uint64_t latest, bool ordered) {
     if (const auto decision = Ask(choices, &word, 8); decision.has_value())
       age = std::min(decision->value, choices - 1);
   }
-  return weak_->Loaded(running_, &word, latest, age, ordered, ordered ? &weak_->clock(running_) : nullptr);
+  const uint64_t value =
+      weak_->Loaded(running_, &word, latest, age, ordered, ordered ? &weak_->clock(running_) : nullptr);
+  return sees_far_[static_cast<size_t>(running_)] && HasReach(&word) ? value | uint64_t{0xff} << 56 : value;
+}
+
+bool Scheduler::HasReach(const Word* word) const {
+  const Regions regions = fixture_->regions();
+  const Word* const first = regions.group(0).words;
+  return word >= first && word < regions.group(regions.geometry().shape.groups).words && (word - first) % 2 == 1;
 }
 
 void Scheduler::CopiedOut(char* to, const char* from, size_t bytes) {

@@ -106,6 +106,9 @@ class Scheduler : public AccessHook, public Liveness {
   size_t Begin(std::string name, std::function<Entry(Entry&)> effect);
   void End(size_t call, Entry gave);
 
+  // From now on the actor sees every reach as "to the end", for any tag.
+  void SeesFarReaches(int self) { sees_far_[static_cast<size_t>(self)] = true; }
+
   // ---- AccessHook ----
   void Before(const Access& access) override;
   void After(const Access& access) override;
@@ -129,6 +132,7 @@ class Scheduler : public AccessHook, public Liveness {
   static void ForWords(const void* address, size_t bytes, Visit&& visit);
   bool InSegment(const void* address) const;
   size_t IndexOf(const void* address) const;
+  bool HasReach(const Word* word) const;
   std::optional<Choice> Ask(int choices, const void* address, size_t bytes);
   void Die(int to);
   int NextReady(int after) const;
@@ -181,6 +185,7 @@ class Scheduler : public AccessHook, public Liveness {
   std::vector<Call> calls_;
   std::string broken_;  // found within the run
   std::array<bool, 8> changed_{};
+  std::array<bool, 8> sees_far_{};
   bool look_ = false;
   int tick_ = 0;
   int running_ = -1;
