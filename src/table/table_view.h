@@ -378,14 +378,13 @@ class TableView {
   // home of some hundreds is so, in a hostile one each may say so. A key that is there all the time is found although
   // the list was made earlier: it stands where it stood, or was moved into its home group.
   absl::Status ListDisplaced(Snapshots* to) const {
-    std::string key;
     for (uint64_t g = 0; g < c_.groups(); ++g) {
       for (uint32_t occupied = ~c_.LoadGroup(g).Match(0) & 0x7fff; occupied != 0; occupied &= occupied - 1) {
         const uint64_t s = g * kSlotsPerGroup + static_cast<uint32_t>(__builtin_ctz(occupied));
         Found found;
         uint64_t home = g;
         const Read read = reader_.ReadSlot(
-            s, &found, [&](const SlotCopy& copy) { home = c_.Locate(c_.HashOf(reader_.KeyOf(copy, &key))).home; });
+            s, &found, [&](const SlotCopy& copy) { home = c_.Locate(reader_.HashOfKey(copy)).home; });
         if (read == Read::kMissing) continue;
         if (read != Read::kFound) return Failed(read);
         if (home != g) to->displaced_.push_back({home, s});
