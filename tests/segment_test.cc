@@ -829,6 +829,32 @@ TEST(Descriptors, AMemfdIsSealed) {
   EXPECT_TRUE(IsSound(dict));
 }
 
+// A creator that was killed behind its last store, before it could seal the file: whoever attaches next does it.
+TEST(Descriptors, AMemfdWhoseCreatorDiedBeforeItsSealsIsSealedByWhoAttaches) {
+  OwnedDict owned(SmallOptions());
+  ASSERT_OK(owned->Set("k", "v"));
+  const std::string bytes = ReadFile(owned.name.path());
+  for (const bool read_only : {false, true}) {
+    UniqueFd fd(memfd_create("segdict-test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    ASSERT_EQ(write(fd.get(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+    UniqueFd reader(open(("/proc/self/fd/" + std::to_string(fd.get())).c_str(), O_RDONLY | O_CLOEXEC));
+    EXPECT_OK(Dict::Open(Descriptor(reader.get()), ReadOnly())) << "who cannot seal it";
+    ASSERT_EQ(fcntl(fd.get(), F_GET_SEALS), 0);
+    Dict dict = Must(Dict::Open(Descriptor(fd.get()), read_only ? ReadOnly() : Options()));
+    EXPECT_EQ(fcntl(fd.get(), F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW);
+    EXPECT_EQ(ftruncate(fd.get(), 0), -1);
+    EXPECT_EQ(Value(dict, "k"), "v");
+    EXPECT_OK(Dict::OpenOrCreate(Descriptor(fd.get()), {})) << "sealed already";
+  }
+}
+
+TEST(Descriptors, WhatIsNoDictIsNotSealed) {
+  UniqueFd fd(memfd_create("segdict-test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  ASSERT_EQ(write(fd.get(), "hello", 5), 5);
+  EXPECT_CODE(Dict::Open(Descriptor(fd.get())), kFailedPrecondition);
+  EXPECT_EQ(fcntl(fd.get(), F_GET_SEALS), 0);
+}
+
 TEST(Descriptors, WithoutSealingItWorksToo) {
   UniqueFd fd(memfd_create("segdict-test", MFD_CLOEXEC));
   Dict dict = Must(Dict::OpenOrCreate(Descriptor(fd.get()), SmallOptions()));

@@ -38,7 +38,8 @@ inline Location Name(std::string_view name) { return {Location::Kind::kName, std
 inline Location Path(std::string_view path) { return {Location::Kind::kPath, std::string(path), -1}; }
 
 // An open file, read-write for writers; the library duplicates the descriptor and never closes the caller's. To create
-// in it, it must be empty; a memfd made with MFD_ALLOW_SEALING is sealed against shrinking and growing.
+// in it, it must be empty. A memfd made with MFD_ALLOW_SEALING is sealed against shrinking and growing by whoever
+// creates a dict in it, or opens one by a descriptor that is open for writing.
 inline Location Descriptor(int descriptor) { return {Location::Kind::kDescriptor, {}, descriptor}; }
 
 }  // namespace segdict

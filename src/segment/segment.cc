@@ -62,9 +62,8 @@ Shape ShapeOf(const FixedHeader& fixed) {
           .pages = fixed.pages};
 }
 
-// The refusals, in the order in which they tell most. `what` names the segment in messages.
-absl::Status Validate(const FixedHeader& fixed, uint64_t file_size, const std::string& what, bool read_only,
-                      Geometry* geometry) {
+// The refusals of a header, in the order in which they tell most. `what` names the segment in messages.
+absl::Status Validate(const FixedHeader& fixed, const std::string& what, bool read_only, Geometry* geometry) {
   if (std::memcmp(fixed.magic, kMagic, sizeof(kMagic)) != 0) {
     return absl::FailedPreconditionError(absl::StrCat(
         what, " is not a segdict segment (another program's, or never finished); remove it or use another name"));
@@ -101,10 +100,6 @@ absl::Status Validate(const FixedHeader& fixed, uint64_t file_size, const std::s
       !Geometry::Compute(ShapeOf(fixed), geometry) || geometry->size != fixed.segment_size ||
       (fixed.groups > 1 && !IsPrime(fixed.groups))) {
     return absl::DataLossError(absl::StrCat(what, " has an impossible geometry in its header; make it anew"));
-  }
-  if (file_size < fixed.segment_size) {
-    return absl::DataLossError(absl::StrCat(what, " is truncated: ", file_size, " bytes, its header says ",
-                                            fixed.segment_size, "; make it anew"));
   }
   return absl::OkStatus();
 }
@@ -230,6 +225,10 @@ int Reserve(int fd, uint64_t size) {
   return 0;
 }
 
+// Nobody shrinks the file under its users any more. Fails for what is no memfd, for a memfd made without
+// MFD_ALLOW_SEALING, and by a descriptor that is not open for writing: then there is nothing that can be sealed.
+void Seal(int fd) { (void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW); }
+
 int64_t RealtimeNow() {
   timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
@@ -329,8 +328,7 @@ absl::StatusOr<std::unique_ptr<Segment>> Segment::CreateUnlocked(const Location&
   reinterpret_cast<Word*>(base)->store(magic, std::memory_order_release);
 
   if (location.kind() == Location::Kind::kDescriptor) {
-    // Fails for what is no memfd, or a memfd made without MFD_ALLOW_SEALING: then there is nothing to seal.
-    (void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
+    Seal(fd);
     callers.Keep();
     return segment;
   }
@@ -385,11 +383,17 @@ absl::StatusOr<std::unique_ptr<Segment>> Segment::Attach(const Location& locatio
     return absl::FailedPreconditionError(absl::StrCat(what, " is not a segdict segment: only ", info.st_size,
                                                       " bytes long; remove it or use another name"));
   }
-  // Now that the header is there: the file may have grown to it since the first look.
-  if (fstat(fd.get(), &info) != 0) return SystemError(errno, "fstat");
-  absl::Status status =
-      Validate(fixed, static_cast<uint64_t>(info.st_size), what, options.read_only, &segment->geometry_);
+  absl::Status status = Validate(fixed, what, options.read_only, &segment->geometry_);
   if (!status.ok()) return status;
+  // Its creator may have died between the magic and the seals. One that is alive is not in the way: once the magic is
+  // there it changes the size no more.
+  if (location.kind() == Location::Kind::kDescriptor) Seal(fd.get());
+  // Now that the header is there, and the size is final: the file may have grown to it since the first look.
+  if (fstat(fd.get(), &info) != 0) return SystemError(errno, "fstat");
+  if (static_cast<uint64_t>(info.st_size) < fixed.segment_size) {
+    return absl::DataLossError(absl::StrCat(what, " is truncated: ", info.st_size, " bytes, its header says ",
+                                            fixed.segment_size, "; make it anew"));
+  }
   segment->fd_ = std::move(fd);
   segment->path_ = std::move(path);
   segment->description_ = what;

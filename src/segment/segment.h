@@ -7,7 +7,8 @@
 // reserved by posix_fallocate before the first write, so a full filesystem is an error here and not SIGBUS later.
 //
 // Attach. O(1): one open, one look at the header, one mmap. Everything that will be relied on is validated against
-// the file first; see Validate in segment.cc for the list of refusals.
+// the file first; see Validate in segment.cc for the list of refusals. A memfd is sealed once more: its creator may
+// have died before it could.
 #ifndef SEGDICT_SRC_SEGMENT_SEGMENT_H_
 #define SEGDICT_SRC_SEGMENT_SEGMENT_H_
 

@@ -21,8 +21,10 @@
 // a long `rep movsb`, where a death leaves what it leaves in any other iteration: some more bytes in a block that
 // nobody reads yet. Otherwise the middle is left out of the operations too, and three deaths a case are recovered.
 // A case is the same in every run; to repeat one: --gtest_filter='*/InsertBlock'.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -363,7 +365,7 @@ class Memfd : public Place {
   Location location() const override { return Descriptor(file_.get()); }
 
  private:
-  internal::UniqueFd file_ = FileOf("");
+  internal::UniqueFd file_{memfd_create("segdict-machine", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
 };
 
 Options CreationOptions() {
@@ -466,6 +468,7 @@ TEST(MachineCreation, InAMemfd) {
           Dict dict = Must(Dict::OpenOrCreate(location, CreationOptions()));
           EXPECT_OK(dict.Set("key", "value")) << where;
         });
+        EXPECT_EQ(fcntl(location.descriptor(), F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW) << where;
       });
 }
 
