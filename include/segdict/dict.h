@@ -65,7 +65,8 @@ class Dict {
   // a death in the middle.
   static absl::StatusOr<Dict> Create(const Location& location, const Options& options);
   // Attaches to a dict. NOT_FOUND; PERMISSION_DENIED: no permission, or owned by a user who is not trusted;
-  // FAILED_PRECONDITION: not a segdict segment, or of another format or clock; DATA_LOSS: truncated or damaged. O(1).
+  // FAILED_PRECONDITION: not a segdict segment, or of another format or clock; DATA_LOSS: truncated or damaged;
+  // RESOURCE_EXHAUSTED: the file is a copy with holes, and its filesystem has no room to fill them. O(1).
   static absl::StatusOr<Dict> Open(const Location& location, const Options& options = {});
   // Attaches, or makes the dict if there is none. Any number of processes may do so at once: all get the same dict.
   static absl::StatusOr<Dict> OpenOrCreate(const Location& location, const Options& options);

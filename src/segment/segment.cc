@@ -206,14 +206,14 @@ bool OverFileSizeLimit(uint64_t size) {
   return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && size > limit.rlim_cur;
 }
 
-// An error number.
-int Reserve(int fd, uint64_t size) {
+// An error number. `allocate` is posix_fallocate, or what takes and returns the same.
+int Reserve(int fd, uint64_t size, int (*allocate)(int, off_t, off_t)) {
   // Whole, unless a signal interrupts it: then tmpfs (before Linux 6.18) has given back all that the call had reserved,
   // so a timer would stop a long call for ever. What is asked for becomes less.
   uint64_t piece = size;
   for (uint64_t at = 0; at < size;) {
     const uint64_t length = std::min(piece, size - at);
-    const int error = posix_fallocate(fd, static_cast<off_t>(at), static_cast<off_t>(length));
+    const int error = allocate(fd, static_cast<off_t>(at), static_cast<off_t>(length));
     if (error == EINTR) {
       piece = std::max<uint64_t>(4096, length / 8192 * 4096);
     } else if (error != 0) {
@@ -223,6 +223,24 @@ int Reserve(int fd, uint64_t size) {
     }
   }
   return 0;
+}
+
+absl::Status CannotReserve(int error, uint64_t size, const std::string& what) {
+  return SystemError(error, absl::StrCat("cannot reserve ", size, " bytes for ", what,
+                                         " (too large for its filesystem? ask for less, or enlarge it)"));
+}
+
+// A copy may have holes where the original has zeros: memory that is reserved no more. Reserves it again, in a file
+// that others may be using. A filesystem counts its own needs as well, so a small hole can stay unnoticed.
+absl::Status FillHoles(int fd, const struct stat& file, uint64_t size, const std::string& what) {
+  if (file.st_blocks >= (file.st_size + 511) / 512) return absl::OkStatus();
+  // By the kernel alone: where it cannot, posix_fallocate writes zeros, which may come after another's first store.
+  // There, and on a filesystem that compresses, nothing can be reserved.
+  const int error = Reserve(fd, size, [](int descriptor, off_t at, off_t length) {
+    return fallocate(descriptor, FALLOC_FL_KEEP_SIZE, at, length) == 0 ? 0 : errno;
+  });
+  if (error == 0 || error == EOPNOTSUPP || error == ENOSYS) return absl::OkStatus();
+  return CannotReserve(error, size, what);
 }
 
 // Nobody shrinks the file under its users any more. Fails for what is no memfd, for a memfd made without
@@ -263,11 +281,7 @@ absl::StatusOr<std::unique_ptr<Segment>> Segment::CreateUnlocked(const Location&
                                                    " groups, ", parameters.pages, " arena pages"));
   }
   const uint64_t size = segment->geometry_.size;
-  const auto cannot_reserve = [&](int error) {
-    return SystemError(error, absl::StrCat("cannot reserve ", size, " bytes for ", what,
-                                           " (too large for its filesystem? ask for less, or enlarge it)"));
-  };
-  if (OverFileSizeLimit(size)) return cannot_reserve(EFBIG);
+  if (OverFileSizeLimit(size)) return CannotReserve(EFBIG, size, what);
   std::string path;
   TemporaryName temporary;
   CallersFile callers;
@@ -301,7 +315,7 @@ absl::StatusOr<std::unique_ptr<Segment>> Segment::CreateUnlocked(const Location&
   }
   const int fd = segment->fd_.get();
 
-  if (const int error = Reserve(fd, size); error != 0) return cannot_reserve(error);
+  if (const int error = Reserve(fd, size, posix_fallocate); error != 0) return CannotReserve(error, size, what);
 
   FixedHeader& fixed = parameters;
   std::memcpy(fixed.magic, kMagic, sizeof(kMagic));
@@ -393,6 +407,9 @@ absl::StatusOr<std::unique_ptr<Segment>> Segment::Attach(const Location& locatio
   if (static_cast<uint64_t>(info.st_size) < fixed.segment_size) {
     return absl::DataLossError(absl::StrCat(what, " is truncated: ", info.st_size, " bytes, its header says ",
                                             fixed.segment_size, "; make it anew"));
+  }
+  if (!options.read_only) {
+    if (status = FillHoles(fd.get(), info, fixed.segment_size, what); !status.ok()) return status;
   }
   segment->fd_ = std::move(fd);
   segment->path_ = std::move(path);

@@ -8,7 +8,7 @@
 //
 // Attach. O(1): one open, one look at the header, one mmap. Everything that will be relied on is validated against
 // the file first; see Validate in segment.cc for the list of refusals. A memfd is sealed once more: its creator may
-// have died before it could.
+// have died before it could. In a file with holes (a copy, say) a writer reserves the memory anew.
 #ifndef SEGDICT_SRC_SEGMENT_SEGMENT_H_
 #define SEGDICT_SRC_SEGMENT_SEGMENT_H_
 

@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -276,6 +277,44 @@ TEST(FullFilesystem, OfAnyNumberOfPages) {
       ASSERT_EQ(umount(directory), 0) << strerror(errno);
     }
     rmdir(directory);
+  });
+}
+
+// A copy whose zeros became holes has nothing reserved: who opens it for writing reserves it again, or is told so.
+TEST(FullFilesystem, ACopyWithHolesIsReservedAgain) {
+  InChild([] {
+    EnterPrivateMounts();
+    MountTmpfs("/mnt", "size=8m");
+    Options options;
+    options.capacity = 20'000;
+    ASSERT_OK(Must(Dict::Create(Path("/mnt/d"), options)).Set("k", "v"));
+    std::string bytes(std::filesystem::file_size("/mnt/d"), '\0');
+    ASSERT_TRUE(std::ifstream("/mnt/d").read(bytes.data(), static_cast<std::streamsize>(bytes.size())));
+    ASSERT_EQ(unlink("/mnt/d"), 0);
+    const int copy = open("/mnt/copy", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    ASSERT_EQ(ftruncate(copy, static_cast<off_t>(bytes.size())), 0);
+    for (size_t at = 0; at < bytes.size(); at += 4096) {
+      const std::string_view page = std::string_view(bytes).substr(at, 4096);
+      if (page.find_first_not_of('\0') == std::string_view::npos) continue;
+      ASSERT_EQ(pwrite(copy, page.data(), page.size(), static_cast<off_t>(at)), 4096);
+    }
+    const int filler = open("/mnt/filler", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    while (write(filler, bytes.data(), 4096) > 0) {
+    }
+    const absl::Status status = Dict::Open(Path("/mnt/copy")).status();
+    EXPECT_CODE(status, kResourceExhausted);
+    EXPECT_NE(status.message().find("/mnt/copy"), std::string_view::npos) << status;
+    EXPECT_EQ(Value(Must(Dict::Open(Path("/mnt/copy"), {.read_only = true})), "k"), "v");
+
+    ASSERT_EQ(ftruncate(filler, 0), 0);
+    Dict dict = Must(Dict::Open(Path("/mnt/copy")));
+    while (write(filler, bytes.data(), 4096) > 0) {
+    }
+    for (int i = 1; i < 20'000; ++i) ASSERT_OK(dict.Set("key:" + std::to_string(i), "v"));
+    EXPECT_EQ(Value(dict, "k"), "v");
+    EXPECT_TRUE(IsSound(dict));
+    close(copy);
+    close(filler);
   });
 }
 
