@@ -27,6 +27,8 @@
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
 #include "segdict/dict.h"
+#include "src/base/descriptor.h"
+#include "src/sync/liveness.h"
 #include "tests/testing.h"
 
 namespace segdict {
@@ -326,6 +328,43 @@ TEST(Processes, AStoppedHolderOfTheLock) {
   holder.Kill();
   EXPECT_OK(locking.Set("k", "x"));
   EXPECT_TRUE(IsSound(*owned));
+}
+
+// Whoever may read the file can lock its bytes for reading. That makes no dead writer alive; it only is in the way of
+// those who would recover it, for as long as it lasts.
+TEST(Processes, AReadLockIsNoSignOfLife) {
+  OwnedDict owned(SmallOptions());
+  SharedWords words;
+  Child holder([&] {
+    auto guard = owned->Lock();
+    EXPECT_OK(guard);
+    words[0] = 1;
+    for (;;) pause();
+  });
+  ASSERT_TRUE(Await([&] { return words[0] != 0; }));
+  const auto open_file = [&] { return internal::UniqueFd(open(owned.name.path().c_str(), O_RDWR | O_CLOEXEC)); };
+  const internal::UniqueFd file = open_file();
+  const auto liveness =
+      internal::MakeOfdLiveness([&] { return open_file(); }, [&] { return absl::StatusOr<int>(file.get()); });
+  EXPECT_TRUE(Must(liveness->IsAlive(0)));
+  holder.Kill();
+
+  internal::UniqueFd stranger(open(owned.name.path().c_str(), O_RDONLY | O_CLOEXEC));
+  struct flock lock {};
+  lock.l_type = F_RDLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = internal::kLockRange;
+  lock.l_len = 16;
+  ASSERT_EQ(fcntl(stranger.get(), F_OFD_SETLK, &lock), 0);
+  EXPECT_FALSE(Must(liveness->IsAlive(0)));
+  Options options = SmallOptions();
+  options.wait_limit = absl::Milliseconds(20);
+  Dict dict = Must(Dict::Open(owned.name.location(), options));
+  EXPECT_CODE(dict.Set("k", "v"), kResourceExhausted) << "no record can be claimed";
+  EXPECT_CODE(dict.Get("k"), kNotFound) << "reading needs none";
+  stranger = internal::UniqueFd();
+  EXPECT_OK(dict.Set("k", "v"));
+  EXPECT_OK(dict.Lock());
 }
 
 TEST(Processes, AfterCloseRange) {

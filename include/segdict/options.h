@@ -62,8 +62,11 @@ struct Options {
       0.75;  // entries a slot when `capacity` is reached, above 0 and at most 1; lower is faster and larger
   uint32_t max_writers = 128;  // threads that write at a time, over all processes; 1 to 32768, 512 bytes each
   bool ordered = false;        // entries carry their insertion order: 8 bytes each; needs slots of 64 bytes or more
-  mode_t mode = 0600;          // permissions of the file
-  int64_t group = -1;          // group id of the file; -1: the process's
+  // Permissions of the file. Give them to those alone whom you trust: whoever may write can destroy the contents;
+  // whoever may read can hold read locks on the file, which keep the records of dead writers from being recovered and
+  // new writers from getting one. Writers need to read and to write.
+  mode_t mode = 0600;
+  int64_t group = -1;  // group id of the file; -1: the process's
 
   // --- How a handle uses it. ---
 

@@ -49,7 +49,9 @@ class OfdLiveness : public Liveness {
   absl::StatusOr<bool> IsAlive(uint32_t record) override {
     absl::StatusOr<int> fd = query_();
     if (!fd.ok()) return fd.status();
-    struct flock lock = ByteLock(F_WRLCK, kLockRange + record);
+    // Could it be read-locked? Only a write lock, which is what owners hold, is in the way: read locks are of
+    // strangers, whom the permission to read suffices for that.
+    struct flock lock = ByteLock(F_RDLCK, kLockRange + record);
     if (fcntl(*fd, F_OFD_GETLK, &lock) != 0) {
       return SystemError(errno, "cannot ask for a lock of the segment's file (F_OFD_GETLK)");
     }

@@ -8,7 +8,8 @@
 // So the lock is gone when the process is gone, whatever killed it, or when it calls exec; it stays while the process
 // is stopped; a forked child does not inherit it; close() and close_range() in the owner cannot drop it; pid namespaces
 // and libc have no part in it. F_OFD_GETLK asks (0.5 us). Whoever obtains a dead one's byte by F_OFD_SETLK is its one
-// recoverer, and if it dies too, the byte is free again.
+// recoverer, and if it dies too, the byte is free again. Whoever may read the file can take a read lock on the byte of
+// a dead one: that is nobody's sign of life, but it keeps others from claiming and recovering the record.
 //
 // A fork between open and close would give the child a descriptor of that description, so forks wait (pthread_atfork)
 // while one is open; a raw clone() without libc is outside of this.
