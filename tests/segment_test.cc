@@ -21,6 +21,7 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -437,18 +438,41 @@ TEST(Paths, Relative) {
 TEST(Permissions, ModeAndGroupAreAsAsked) {
   InChild([] {
     umask(077);
-    for (const mode_t mode : {0600u, 0640u, 0664u, 0444u, 0666u}) {
+    for (const mode_t mode : {0600u, 0640u, 0664u, 0644u, 0666u}) {
       ScopedName name;
       Options options = SmallOptions();
       options.mode = mode;
       if (geteuid() == 0) options.group = kSomebody;
       Dict dict = Must(Dict::Create(name.location(), options));
-      EXPECT_OK(dict.Set("k", "v")) << "its maker writes, whatever the mode";
+      EXPECT_OK(dict.Set("k", "v"));
       struct stat info {};
       ASSERT_EQ(stat(name.path().c_str(), &info), 0);
       EXPECT_EQ(info.st_mode & 07777, mode);
       EXPECT_EQ(info.st_gid, geteuid() == 0 ? kSomebody : getegid());
     }
+  });
+}
+
+// Its owner could not write: each thread that does opens the file again.
+TEST(Permissions, AModeThatKeepsItsOwnerOutIsRefused) {
+  ScopedName name;
+  for (const mode_t mode : {0u, 0400u, 0444u, 0200u, 0066u, 01600u, 02660u, 04700u, 0100600u}) {
+    Options options = SmallOptions();
+    options.mode = mode;
+    EXPECT_CODE(Dict::Create(name.location(), options), kInvalidArgument) << std::oct << mode;
+    EXPECT_CODE(Dict::OpenOrCreate(name.location(), options), kInvalidArgument) << std::oct << mode;
+  }
+  EXPECT_CODE(Dict::Open(name.location()), kNotFound);
+}
+
+TEST(Permissions, AfterPrivilegesAreDroppedTheNextThreadIsToldWhy) {
+  OwnedDict owned(SmallOptions());
+  InChild([&] {
+    ASSERT_OK(owned->Set("k", "v"));
+    BecomeUser(kSomebody);
+    EXPECT_OK(owned->Set("k", "w")) << "this thread has its record";
+    std::thread([&] { EXPECT_CODE(owned->Set("k", "x"), kPermissionDenied); }).join();
+    EXPECT_EQ(Value(*owned, "k"), "w");
   });
 }
 
@@ -515,9 +539,9 @@ TEST(Permissions, WithoutPermission) {
   });
 }
 
-TEST(Permissions, ReadOnlyAttachOfAReadOnlyFile) {
+TEST(Permissions, ReadOnlyAttachOfAFileThatMayOnlyBeRead) {
   Options options = SmallOptions();
-  options.mode = 0444;
+  options.mode = 0644;
   OwnedDict owned(options);
   ASSERT_OK(owned->Set("k", test::Bytes(3000, 1), {.ttl = absl::Hours(1)}));
   InChild([&] {

@@ -20,8 +20,10 @@
 //                changed. ABORTED: the entry changed too often under this call; try again. UNAVAILABLE: the
 //                application closed the library's descriptor. Writes also: RESOURCE_EXHAUSTED: full, or no writer
 //                record is free; DEADLINE_EXCEEDED: waited longer than wait_limit for a stopped writer;
-//                CANCELLED: Options::blocking gave the wait up; INVALID_ARGUMENT: key or value too long. In each case
-//                nothing was changed.
+//                CANCELLED: Options::blocking gave the wait up; INVALID_ARGUMENT: key or value too long;
+//                PERMISSION_DENIED: a thread's first write opens the file again, which this process may not do any
+//                more (it has dropped privileges since it opened the dict: open it anew). In each case nothing was
+//                changed.
 //   Cost         At 75 % load a lookup reads 1.03 groups (16 bytes) and 1.01 slots (a cache line) on average if it
 //                hits, 1.08 groups if it misses, and makes no system call. An overwrite of an entry in its slot makes
 //                two atomic read-modify-writes and no system call.

@@ -64,7 +64,8 @@ struct Options {
   bool ordered = false;        // entries carry their insertion order: 8 bytes each; needs slots of 64 bytes or more
   // Permissions of the file. Give them to those alone whom you trust: whoever may write can destroy the contents;
   // whoever may read can hold read locks on the file, which keep the records of dead writers from being recovered and
-  // new writers from getting one. Writers need to read and to write.
+  // new writers from getting one. The owner's to read and to write (0600) are always among them. Each thread opens the
+  // file again for its first write: a process that drops its privileges must open the dict anew after that.
   mode_t mode = 0600;
   int64_t group = -1;  // group id of the file; -1: the process's
 

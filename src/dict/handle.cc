@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <utility>
 
@@ -61,6 +62,14 @@ absl::StatusOr<FixedHeader> PlanSegment(const Options& options) {
   if (options.max_writers == 0 || options.max_writers > kMaxRecords) {
     return absl::InvalidArgumentError(
         absl::StrCat("max_writers is ", options.max_writers, "; 1 to ", kMaxRecords, " is expected"));
+  }
+  if ((options.mode & ~mode_t{0777}) != 0 || (options.mode & mode_t{0600}) != mode_t{0600}) {
+    char mode[16];
+    std::snprintf(mode, sizeof(mode), "%#o", options.mode);
+    return absl::InvalidArgumentError(
+        absl::StrCat("mode is ", mode,
+                     "; permissions (up to 0777) are expected, among them the owner's to read and to "
+                     "write (0600): each thread that writes opens the file again"));
   }
   FixedHeader fixed{};
   fixed.capacity = options.capacity;
