@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <random>
 #include <string>
 #include <string_view>
@@ -474,6 +475,17 @@ TEST(Permissions, AfterPrivilegesAreDroppedTheNextThreadIsToldWhy) {
     std::thread([&] { EXPECT_CODE(owned->Set("k", "x"), kPermissionDenied); }).join();
     EXPECT_EQ(Value(*owned, "k"), "w");
   });
+}
+
+TEST(Permissions, WhatIsNoGroupIsRefused) {
+  ScopedName name;
+  for (const int64_t group : {int64_t{-2}, int64_t{0xffff'ffff}, (int64_t{1} << 32) + 5,
+                              std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()}) {
+    Options options = SmallOptions();
+    options.group = group;
+    EXPECT_CODE(Dict::Create(name.location(), options), kInvalidArgument) << group;
+  }
+  EXPECT_CODE(Dict::Open(name.location()), kNotFound);
 }
 
 TEST(Permissions, AGroupThatCannotBeGivenLeavesNothing) {

@@ -71,6 +71,10 @@ absl::StatusOr<FixedHeader> PlanSegment(const Options& options) {
                      "; permissions (up to 0777) are expected, among them the owner's to read and to "
                      "write (0600): each thread that writes opens the file again"));
   }
+  // The last number means "none" to the kernel.
+  if (options.group < -1 || options.group >= std::numeric_limits<gid_t>::max()) {
+    return absl::InvalidArgumentError(absl::StrCat("group is ", options.group, "; a group id is expected, or -1"));
+  }
   FixedHeader fixed{};
   fixed.capacity = options.capacity;
   fixed.value_bytes = options.value_bytes;
