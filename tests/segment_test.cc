@@ -9,8 +9,10 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -388,7 +390,8 @@ TEST_F(Refusals, AnyFlippedBitOfTheFixedHeader) {
 
 TEST_F(Refusals, WhatIsNoRegularFile) {
   ScopedDirectory directory("/dev/shm");
-  EXPECT_CODE(Dict::Open(Path(directory.path())), kInvalidArgument);
+  EXPECT_CODE(Dict::Open(Path(directory.path())), kFailedPrecondition);
+  EXPECT_CODE(Dict::Open(Path(directory.path()), ReadOnly()), kFailedPrecondition);
   EXPECT_CODE(Dict::Create(Path(directory.path()), SmallOptions()), kAlreadyExists);
   ASSERT_EQ(mkfifo((directory / "fifo").c_str(), 0600), 0);
   // Does not wait for somebody at the other end.
@@ -398,8 +401,30 @@ TEST_F(Refusals, WhatIsNoRegularFile) {
   ScopedName target, link;
   Dict dict = Must(Dict::Create(target.location(), SmallOptions()));
   ASSERT_EQ(symlink(target.path().c_str(), link.path().c_str()), 0);
-  EXPECT_FALSE(Dict::Open(link.location()).ok()) << "a name in a directory that all may write follows no links";
+  EXPECT_CODE(Dict::Open(link.location()), kFailedPrecondition)
+      << "a name in a directory that all may write follows no links";
+  EXPECT_OK(Dict::Open(Path(link.path())));
   EXPECT_CODE(Dict::Create(link.location(), SmallOptions()), kAlreadyExists);
+  UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  (directory / "socket").copy(address.sun_path, sizeof(address.sun_path) - 1);
+  ASSERT_EQ(bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  EXPECT_CODE(Dict::Open(Path(directory / "socket")), kFailedPrecondition);
+  EXPECT_CODE(Dict::OpenOrCreate(Path(directory / "socket"), SmallOptions()), kFailedPrecondition);
+}
+
+// There is nothing to open, and the name is taken: an error at once, and not one turn of OpenOrCreate after the other.
+TEST_F(Refusals, ALinkToWhatIsNotThere) {
+  ScopedName target, link;
+  ASSERT_EQ(symlink(target.path().c_str(), link.path().c_str()), 0);
+  for (const Location& location : {Path(link.path()), link.location()}) {
+    EXPECT_CODE(Dict::Open(location), kFailedPrecondition);
+    EXPECT_CODE(Dict::Create(location, SmallOptions()), kAlreadyExists);
+    EXPECT_CODE(Dict::OpenOrCreate(location, SmallOptions()), kFailedPrecondition);
+  }
+  const absl::Status status = Dict::OpenOrCreate(Path(link.path()), SmallOptions()).status();
+  EXPECT_NE(status.message().find("symbolic link"), std::string_view::npos) << status;
+  EXPECT_CODE(Dict::Open(target.location()), kNotFound) << "nothing was made there";
 }
 
 TEST(Paths, AnyDirectory) {

@@ -104,6 +104,22 @@ absl::Status Validate(const FixedHeader& fixed, const std::string& what, bool re
   return absl::OkStatus();
 }
 
+// What stands at `path` and cannot be opened is no segment, if it is there at all.
+absl::Status CannotOpen(int error, const std::string& path, const std::string& what) {
+  absl::Status status = SystemError(error, absl::StrCat("cannot open ", what));
+  struct stat info;
+  const bool dangling =
+      error == ENOENT && lstat(path.c_str(), &info) == 0 && S_ISLNK(info.st_mode) && stat(path.c_str(), &info) != 0;
+  if (dangling) {
+    return absl::FailedPreconditionError(absl::StrCat(what, " is a symbolic link to what is not there; remove it"));
+  }
+  // A folder, a socket, a symbolic link in the place of a name.
+  if (error == EISDIR || error == ENXIO || error == ENODEV || error == ELOOP) {
+    return absl::FailedPreconditionError(status.message());
+  }
+  return status;
+}
+
 absl::Status CheckOwner(const struct stat& info, const SegmentOptions& options, const std::string& what) {
   if (!S_ISREG(info.st_mode)) return absl::FailedPreconditionError(absl::StrCat(what, " is not a regular file"));
   const auto& trusted = options.trusted_owners;
@@ -373,7 +389,7 @@ absl::StatusOr<std::unique_ptr<Segment>> Segment::Attach(const Location& locatio
     // No O_NONBLOCK surprises: a FIFO or device of that name is refused below without having been waited for.
     const int extra = O_NONBLOCK | (location.kind() == Location::Kind::kName ? O_NOFOLLOW : 0);
     fd = UniqueFd(NoEintr([&] { return open(path.c_str(), flags | extra); }));
-    if (!fd) return SystemError(errno, absl::StrCat("cannot open ", what));
+    if (!fd) return CannotOpen(errno, path, what);
   }
   struct stat info;
   if (fstat(fd.get(), &info) != 0) return SystemError(errno, "fstat");
