@@ -939,9 +939,11 @@ TEST(Descriptors, ReadOnlyOnes) {
 }
 
 TEST(Descriptors, WhatCannotBeUsed) {
-  EXPECT_FALSE(Dict::Open(Descriptor(-1)).ok());
-  EXPECT_FALSE(Dict::Create(Descriptor(-1), SmallOptions()).ok());
-  EXPECT_FALSE(Dict::OpenOrCreate(Descriptor(1'000'000), SmallOptions()).ok());
+  for (const int number : {-1, 1'000'000}) {
+    EXPECT_CODE(Dict::Open(Descriptor(number)), kInvalidArgument);
+    EXPECT_CODE(Dict::Create(Descriptor(number), SmallOptions()), kInvalidArgument);
+    EXPECT_CODE(Dict::OpenOrCreate(Descriptor(number), SmallOptions()), kInvalidArgument);
+  }
   int ends[2];
   ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
   EXPECT_FALSE(Dict::Open(Descriptor(ends[0])).ok());

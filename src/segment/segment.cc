@@ -179,6 +179,9 @@ bool IsUnfinished(int fd) {
 }
 
 absl::StatusOr<UniqueFd> ReopenDescriptor(const Location& location) {
+  // Of what is not open /proc would say that it is not there.
+  if (fcntl(location.descriptor(), F_GETFD) < 0)
+    return SystemError(errno, absl::StrCat("cannot use ", Describe(location)));
   UniqueFd fd(NoEintr([&] { return open(DescriptorPath(location.descriptor()).c_str(), O_RDWR | O_CLOEXEC); }));
   if (!fd) return SystemError(errno, absl::StrCat("cannot open ", Describe(location), " for writing"));
   return fd;
