@@ -960,6 +960,19 @@ TEST(Descriptors, WhatCannotBeUsed) {
   EXPECT_STREQ(text, "hello") << "left alone";
 }
 
+// What Open has to say of a dict that is there, and not what Create would of options that are for opening.
+TEST(Descriptors, OpenOrCreateTellsWhyItDoesNotOpenWhatIsThere) {
+  UniqueFd fd(memfd_create("segdict-test", MFD_CLOEXEC));
+  EXPECT_CODE(Dict::OpenOrCreate(Descriptor(fd.get()), {}), kInvalidArgument) << "there is none, and no capacity";
+  test::ManualClock clock;
+  Options options = SmallOptions();
+  options.clock = &clock;
+  Dict dict = Must(Dict::OpenOrCreate(Descriptor(fd.get()), options));
+  const absl::Status status = Dict::OpenOrCreate(Descriptor(fd.get()), {}).status();
+  EXPECT_CODE(status, kFailedPrecondition);
+  EXPECT_NE(status.message().find("clock"), std::string_view::npos) << status;
+}
+
 TEST(Descriptors, OfAnotherUsersFile) {
   UniqueFd fd(memfd_create("segdict-test", MFD_CLOEXEC));
   Dict dict = Must(Dict::Create(Descriptor(fd.get()), SmallOptions()));

@@ -134,12 +134,14 @@ absl::StatusOr<Dict> Dict::OpenOrCreate(const Location& location, const Options&
   // Somebody else may create or unlink between the two; each turn means that this happened once more.
   for (int tries = 0; tries < 1000; ++tries) {
     absl::StatusOr<Dict> dict = Open(location, options);
-    const bool empty_file = location.kind() == Location::Kind::kDescriptor && absl::IsFailedPrecondition(dict.status());
-    if (!absl::IsNotFound(dict.status()) && !empty_file) return dict;
-    dict = Create(location, options);
-    if (!absl::IsAlreadyExists(dict.status())) return dict;
-    // Not empty any more: either somebody has just finished a dict there, or it is something else.
-    if (empty_file) return Open(location, options);
+    const bool in_file = location.kind() == Location::Kind::kDescriptor && absl::IsFailedPrecondition(dict.status());
+    if (!absl::IsNotFound(dict.status()) && !in_file) return dict;
+    if (!in_file || internal::Segment::IsVacant(location)) {
+      dict = Create(location, options);
+      if (!absl::IsAlreadyExists(dict.status())) return dict;
+    }
+    // Not empty, or not any more: either somebody has just finished a dict there, or it is something else.
+    if (in_file) return Open(location, options);
   }
   return absl::AbortedError("the segment was created and unlinked by others all the time; try again");
 }

@@ -172,10 +172,10 @@ constexpr uint32_t kCreationLock = 1;
 // its creator has died, and that nothing else was ever in the file.
 constexpr char kUnfinished[sizeof(kMagic)] = {'s', 'e', 'g', 'd', 'i', 'c', 't', '?'};
 
-bool IsUnfinished(int fd) {
+bool IsEmptyOrUnfinished(int fd) {
   char begin[sizeof(kUnfinished)];
-  return NoEintr([&] { return pread(fd, begin, sizeof(begin), 0); }) == sizeof(begin) &&
-         std::memcmp(begin, kUnfinished, sizeof(begin)) == 0;
+  const ssize_t got = NoEintr([&] { return pread(fd, begin, sizeof(begin), 0); });
+  return got == 0 || (got == sizeof(begin) && std::memcmp(begin, kUnfinished, sizeof(begin)) == 0);
 }
 
 absl::StatusOr<UniqueFd> ReopenDescriptor(const Location& location) {
@@ -311,7 +311,7 @@ absl::StatusOr<std::unique_ptr<Segment>> Segment::CreateUnlocked(const Location&
     if (fstat(segment->fd_.get(), &info) != 0) return SystemError(errno, "fstat");
     if (!S_ISREG(info.st_mode)) return absl::InvalidArgumentError(absl::StrCat(what, " is not a regular file"));
     const bool left = info.st_size != 0;
-    if (left && !IsUnfinished(segment->fd_.get()))
+    if (left && !IsEmptyOrUnfinished(segment->fd_.get()))
       return absl::AlreadyExistsError(absl::StrCat(what, " is not empty; open it, or give an empty file"));
     callers.Use(segment->fd_.get(), info);
     // To zero, what a dead creator left; then the mark, which a death leaves for the next one.
@@ -502,6 +502,8 @@ absl::StatusOr<UniqueFd> Segment::Reopen() const {
       "open the "
       "dict again");
 }
+
+bool Segment::IsVacant(const Location& location) { return IsEmptyOrUnfinished(location.descriptor()); }
 
 absl::Status Segment::Unlink(const Location& location) {
   if (location.kind() == Location::Kind::kDescriptor) {

@@ -50,6 +50,8 @@ class Segment {
                                                          absl::FunctionRef<void(Segment&)> initialize);
   static absl::StatusOr<std::unique_ptr<Segment>> Attach(const Location& location, const SegmentOptions& options);
   static absl::Status Unlink(const Location& location);
+  // Whether a segment could be made in a descriptor's file: it is empty, or what a creator has not finished.
+  static bool IsVacant(const Location& location);
 
   struct Listed {
     std::string name;
