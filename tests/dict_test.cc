@@ -424,6 +424,9 @@ TEST_P(Shapes, EraseAndEraseMany) {
   EXPECT_EQ(Must(dict_.EraseMany({})), 0u);
   EXPECT_EQ(dict_.size(), 1u);
   EXPECT_EQ(Value(dict_, "b"), Bytes(100, 1));
+  const std::string too_long(65'536, 'k');
+  EXPECT_CODE(dict_.EraseMany(std::vector<std::string_view>{"b", too_long}), kInvalidArgument);
+  EXPECT_EQ(Value(dict_, "b"), Bytes(100, 1)) << "nothing was changed";
   EXPECT_TRUE(IsSound(dict_));
 }
 

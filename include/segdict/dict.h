@@ -146,7 +146,8 @@ class Dict {
   absl::Status Replace(std::string_view key, std::string_view value, const WriteOptions& options = {});
   // NOT_FOUND if the key is not there.
   absl::Status Erase(std::string_view key);
-  // How many were there.
+  // Each key by itself, in order; how many were there. Stops at the first error: those before it are erased, unless it
+  // is INVALID_ARGUMENT.
   absl::StatusOr<uint64_t> EraseMany(std::span<const std::string_view> keys);
   // Erases the entry and gives its value. NOT_FOUND if the key is not there.
   absl::StatusOr<std::string> Take(std::string_view key);

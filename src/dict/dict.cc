@@ -359,6 +359,10 @@ absl::Status Dict::Erase(std::string_view key) {
 }
 
 absl::StatusOr<uint64_t> Dict::EraseMany(std::span<const std::string_view> keys) {
+  // One that is too long is refused before any other is gone.
+  for (const std::string_view key : keys) {
+    if (key.size() > internal::kMaxKeyLength) return Erase(key);
+  }
   uint64_t erased = 0;
   for (const std::string_view key : keys) {
     absl::Status status = Erase(key);
