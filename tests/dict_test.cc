@@ -1047,6 +1047,12 @@ TEST(Dict, ValueBytesForTellsBlocks) {
   options.ordered = false;
   EXPECT_EQ(Dict::ValueBytesFor(options, 8, 8), 0u);
   EXPECT_GT(Dict::ValueBytesFor(options, 8, 9), 0u);
+  constexpr uint64_t kMost = ~uint64_t{0}, kLong = uint64_t{1} << 62;
+  EXPECT_EQ(Dict::ValueBytesFor(options, kLong, kLong), 2 * kLong);
+  for (const uint64_t length : {kLong + 1, kMost - 16'384, kMost - 8, kMost}) {
+    EXPECT_EQ(Dict::ValueBytesFor(options, 8, length), kMost) << length;
+    EXPECT_EQ(Dict::ValueBytesFor(options, length, 8), kMost) << length;
+  }
   // Never less than the bytes, at most a third more than them beyond the granule.
   for (uint64_t size = 113; size < 100'000; size += 37) {
     const uint64_t counted = Dict::ValueBytesFor(options, 8, size);

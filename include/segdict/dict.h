@@ -79,7 +79,7 @@ class Dict {
 
   // The arena bytes that an entry counts for in Options::value_bytes: 0 if it fits into its slot, else the size class's
   // rounding included. A value longer than a page (64 KiB; 16 KiB below 4 MiB of value_bytes, 4 KiB below 1 MiB) counts
-  // whole pages.
+  // whole pages. 2^64 - 1 for lengths above 2^62.
   static uint64_t ValueBytesFor(const Options& options, size_t key_length, uint64_t value_length,
                                 bool with_ttl = false);
 

@@ -160,6 +160,7 @@ absl::StatusOr<std::vector<SegmentInfo>> Dict::List() {
 }
 
 uint64_t Dict::ValueBytesFor(const Options& options, size_t key_length, uint64_t value_length, bool with_ttl) {
+  if (std::max<uint64_t>(key_length, value_length) > uint64_t{1} << 62) return ~uint64_t{0};  // sums would overflow
   const internal::SlotForm form =
       internal::SlotForm::Choose(options.slot_size / 8 - 1, key_length, value_length, with_ttl, options.ordered);
   const uint64_t bytes = form.BlockLength(key_length, value_length);
