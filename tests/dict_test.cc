@@ -1028,6 +1028,21 @@ TEST(Dict, RequestsToTheKernelChangeNothing) {
   EXPECT_GE(Must(reader.GetStats()).huge_page_bytes, -1);
 }
 
+// As many as the message of the refusal of one more says. In a folder that is not there: no room is asked for.
+TEST(Dict, TheLargestCapacityIsTheOneThatIsDocumented) {
+  for (const double max_load : {1.0, 0.9, 0.75, 1.0 / 3, 0.1}) {
+    Options options;
+    options.max_load = max_load;
+    const auto most = static_cast<uint64_t>(static_cast<double>((uint64_t{1} << 32) - 1500) * max_load);
+    options.capacity = most;
+    EXPECT_CODE(Dict::Create(Path("/dev/shm/segdict-none/d"), options), kNotFound) << max_load;
+    options.capacity = most + 1;
+    const absl::Status status = Dict::Create(Path("/dev/shm/segdict-none/d"), options).status();
+    EXPECT_CODE(status, kInvalidArgument) << max_load;
+    EXPECT_NE(status.message().find("so " + std::to_string(most) + " entries"), std::string_view::npos) << status;
+  }
+}
+
 TEST(Dict, ValueBytesForTellsBlocks) {
   Options options;
   options.value_bytes = 1 << 20;  // pages of 16 KiB

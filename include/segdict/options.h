@@ -51,7 +51,7 @@ class Blocking {
 struct Options {
   // --- What Create makes. OpenOrCreate and Open take what they find and ignore these. ---
 
-  // Entries that fit at least; more may. 1 to 2^32 * max_load.
+  // Entries that fit at least; more may. 1 to (2^32 - 1500) * max_load.
   uint64_t capacity = 0;
   // Bytes for keys and values that do not fit into their slot, as Dict::ValueBytesFor counts them. Entries that fit
   // (key and value of together 48 bytes in slots of 64) need none. An overwrite needs the new value's bytes while the

@@ -47,12 +47,14 @@ absl::StatusOr<FixedHeader> PlanSegment(const Options& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("max_load is ", options.max_load, "; above 0 and at most 1 is expected"));
   }
-  const double slots = std::ceil(static_cast<double>(options.capacity) / options.max_load);
-  if (slots > static_cast<double>(kMaxSlots - 100 * kSlotsPerGroup)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("capacity is ", options.capacity, "; a dict has 2^32 slots at the most, so about ",
-                     static_cast<uint64_t>(options.max_load * 4294967296.0), " entries at this max_load"));
+  // Less than there are, by room for the next prime.
+  constexpr uint64_t kMostSlots = kMaxSlots - 100 * kSlotsPerGroup;
+  const auto most = static_cast<uint64_t>(static_cast<double>(kMostSlots) * options.max_load);
+  if (options.capacity > most) {
+    return absl::InvalidArgumentError(absl::StrCat("capacity is ", options.capacity, "; a dict has ", kMostSlots,
+                                                   " slots at the most, so ", most, " entries at this max_load"));
   }
+  const double slots = std::ceil(static_cast<double>(options.capacity) / options.max_load);
   if (options.slot_size != 32 && options.slot_size != 64 && options.slot_size != 128) {
     return absl::InvalidArgumentError(absl::StrCat("slot_size is ", options.slot_size, "; 32, 64 or 128 is expected"));
   }
