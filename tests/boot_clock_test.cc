@@ -3,15 +3,18 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "segdict/dict.h"
+#include "src/base/hash.h"
 #include "src/layout/header.h"
 #include "src/segment/segment.h"
 #include "tests/testing.h"
@@ -28,6 +31,7 @@ class SegmentFile {
   ~SegmentFile() { close(fd_); }
   SegmentFile(const SegmentFile&) = delete;
   SegmentFile& operator=(const SegmentFile&) = delete;
+  int descriptor() const { return fd_; }
 
   uint64_t Word(size_t offset) const {
     uint64_t word = 0;
@@ -43,6 +47,7 @@ class SegmentFile {
 };
 
 constexpr size_t kBootId = offsetof(Header, boot_id);
+constexpr size_t kClockOffset = offsetof(Header, clock_offset);
 constexpr size_t kClockReal = offsetof(Header, clock_real);
 
 class BootClockTest : public testing::Test {
@@ -67,6 +72,14 @@ class BootClockTest : public testing::Test {
     EXPECT_OK(dict.Get("an hour", value, &info));
     EXPECT_LE(info.ttl, absl::Minutes(59));
     EXPECT_GT(info.ttl, absl::Minutes(40));  // the test may take its time
+  }
+
+  void ExpectTenMinutes(const Dict& dict) {
+    char value[1];
+    ValueInfo info;
+    EXPECT_OK(dict.Get("ten minutes", value, &info));
+    EXPECT_LE(info.ttl, absl::Minutes(10));
+    EXPECT_GT(info.ttl, absl::Minutes(5));
   }
 
   static constexpr uint64_t kAnotherBoot = 12346;
@@ -104,6 +117,86 @@ TEST_F(BootClockTest, AnUnknownBootChangesNothing) {
   EXPECT_OK(internal::MakeBootClock(*segment, internal::kUnknownBoot));
   EXPECT_EQ(segment->header().boot_id.load(), kAnotherBoot);
   EXPECT_EQ(segment->header().clock_offset.load(), offset);
+}
+
+// It was opened before the first writer of this boot, who then meets a wall clock that was set back by an hour.
+TEST_F(BootClockTest, AReaderGoesByTheClockOfTheFirstWriter) {
+  const Dict reader = Must(Dict::Open(location_, {.read_only = true}));
+  ExpectAMinuteLater(reader);
+  SegmentFile file(path_);
+  file.SetWord(kClockReal, file.Word(kClockReal) + uint64_t{3600'000'000'000});
+  Dict writer = Must(Dict::Open(location_));
+  ASSERT_OK(writer.Set("ten minutes", "v", {.ttl = absl::Minutes(10)}));
+  ExpectTenMinutes(reader);
+  ExpectTenMinutes(writer);
+}
+
+// Whoever does not know its boot goes by the segment's clock, also when that is set under it.
+TEST_F(BootClockTest, AnUnknownBootFollows) {
+  const auto segment = Must(internal::Segment::Attach(location_, {}));
+  const auto clock = Must(internal::MakeBootClock(*segment, internal::kUnknownBoot));
+  const int64_t before = clock->Now();
+  { const Dict dict = Must(Dict::Open(location_)); }
+  EXPECT_GE(clock->Now() - before, int64_t{60'000'000'000});
+}
+
+// A dict that was made where the boot is not known: in this one, or another.
+class MadeWithoutProc : public BootClockTest {
+ protected:
+  // When the machine had been up for `up`, and `ago` as the wall clock has it now.
+  void Made(absl::Duration up, absl::Duration ago) {
+    SegmentFile file(path_);
+    const int64_t was_up = absl::ToInt64Nanoseconds(up);
+    const int64_t made_at = absl::ToInt64Nanoseconds(Read(CLOCK_REALTIME) - ago);
+    file.SetWord(kBootId, internal::kUnknownBoot);
+    file.SetWord(kClockReal, static_cast<uint64_t>(made_at - was_up));
+    file.SetWord(offsetof(internal::FixedHeader, created_realtime), static_cast<uint64_t>(made_at));
+    internal::FixedHeader fixed;
+    ASSERT_EQ(pread(file.descriptor(), &fixed, sizeof(fixed), 0), static_cast<ssize_t>(sizeof(fixed)));
+    file.SetWord(offsetof(internal::FixedHeader, checksum),
+                 XXH3_64bits(&fixed, offsetof(internal::FixedHeader, checksum)));
+  }
+  static absl::Duration Read(clockid_t clock) {
+    timespec now{};
+    clock_gettime(clock, &now);
+    return absl::DurationFromTimespec(now);
+  }
+  static absl::Duration Up() { return Read(CLOCK_BOOTTIME); }
+};
+
+// Those who made it and use it still must not be left behind.
+TEST_F(MadeWithoutProc, InThisBootTheWallClockDoesNotMatter) {
+  for (const absl::Duration seems : {absl::ZeroDuration(), absl::Hours(2), -absl::Hours(2)}) {
+    SCOPED_TRACE(seems);
+    Made(Up(), seems);
+    const auto segment = Must(internal::Segment::Attach(location_, {}));
+    const auto makers = Must(internal::MakeBootClock(*segment, internal::kUnknownBoot));
+    for (const bool read_only : {true, false}) {
+      const Dict dict = Must(Dict::Open(location_, {.read_only = read_only}));
+      EXPECT_EQ(SegmentFile(path_).Word(kBootId) == internal::kUnknownBoot, read_only) << "a writer tells which boot";
+      EXPECT_EQ(segment->header().clock_offset.load(), 0u);
+      char value[1];
+      ValueInfo info;
+      ASSERT_OK(dict.Get("an hour", value, &info));
+      EXPECT_GT(info.ttl, absl::Minutes(40));
+      EXPECT_LE(info.ttl, absl::Hours(1));
+      EXPECT_LT(std::abs(Must(internal::MakeBootClock(*segment, Must(internal::BootId())))->Now() - makers->Now()),
+                int64_t{60'000'000'000});
+    }
+  }
+}
+
+TEST_F(MadeWithoutProc, AfterAShorterUptimeItIsAnotherBoot) {
+  Made(Up() + absl::Hours(1), absl::Minutes(1));
+  const Dict reader = Must(Dict::Open(location_, {.read_only = true}));
+  EXPECT_EQ(SegmentFile(path_).Word(kClockOffset), 0u);
+  Dict writer = Must(Dict::Open(location_));
+  EXPECT_NE(SegmentFile(path_).Word(kBootId), internal::kUnknownBoot);
+  const absl::Duration offset = absl::Nanoseconds(static_cast<int64_t>(SegmentFile(path_).Word(kClockOffset)));
+  EXPECT_GT(offset, absl::Minutes(60));
+  EXPECT_LT(offset, absl::Minutes(61) + absl::Seconds(30));
+  ASSERT_OK(writer.Set("ten minutes", "v", {.ttl = absl::Minutes(10)}));
+  ExpectTenMinutes(reader);
 }
 
 TEST_F(BootClockTest, ManyAtOnce) {

@@ -39,14 +39,50 @@ class BootClock : public Clock {
   int64_t offset_;
 };
 
+// Of a handle that could not set the segment's clock: it goes by its own offset until somebody has set the segment's
+// for this boot. Who does not know the boot always goes by the segment's.
+class FollowingClock : public Clock {
+ public:
+  FollowingClock(const Header& header, uint64_t boot, int64_t own_offset)
+      : header_(header), boot_(boot), own_offset_(own_offset) {}
+  int64_t Now() const override {
+    const bool set = boot_ == kUnknownBoot || Mem::Load(header_.boot_id) == boot_;
+    return SaturatingAdd(Read(CLOCK_BOOTTIME),
+                         set ? static_cast<int64_t>(Mem::Load(header_.clock_offset)) : own_offset_);
+  }
+
+ private:
+  const Header& header_;
+  const uint64_t boot_;
+  const int64_t own_offset_;
+};
+
+int64_t Difference(int64_t a, int64_t b) {
+  int64_t difference;
+  if (!__builtin_sub_overflow(a, b, &difference)) return difference;
+  return b < 0 ? std::numeric_limits<int64_t>::max() : std::numeric_limits<int64_t>::min();
+}
+
 // The offset that lets the segment's time go on by the real time that has passed.
 int64_t OffsetAfterReboot(const Header& header) {
   const auto real_less_segment = static_cast<int64_t>(Mem::Load(header.clock_real));
   const auto old_offset = static_cast<int64_t>(Mem::Load(header.clock_offset));
-  const int64_t segment_now = SaturatingAdd(
-      Read(CLOCK_REALTIME), real_less_segment == std::numeric_limits<int64_t>::min() ? 0 : -real_less_segment);
+  const int64_t segment_now = Difference(Read(CLOCK_REALTIME), real_less_segment);
   // Time goes on from at least where the last boot began, also if the wall clock was set back.
   return SaturatingAdd(std::max(segment_now, old_offset), -Read(CLOCK_BOOTTIME));
+}
+
+// The offset for this boot of a segment whose clock is of another, or of an unknown one: then it is taken for this one,
+// within which the wall clock must not matter, unless it is earlier now than when the segment was made.
+int64_t OffsetForThisBoot(const Segment& segment) {
+  const Header& header = segment.header();
+  if (Mem::Load(header.boot_id) == kUnknownBoot) {
+    const auto offset = static_cast<int64_t>(Mem::Load(header.clock_offset));
+    const int64_t made =
+        Difference(segment.fixed().created_realtime, static_cast<int64_t>(Mem::Load(header.clock_real)));
+    if (SaturatingAdd(Read(CLOCK_BOOTTIME), offset) >= made) return offset;
+  }
+  return OffsetAfterReboot(header);
 }
 
 }  // namespace
@@ -73,31 +109,28 @@ void InitializeBootClock(Header& header, uint64_t boot) {
 
 absl::StatusOr<std::unique_ptr<Clock>> MakeBootClock(const Segment& segment, uint64_t boot) {
   Header& header = segment.header();
-  // The boot id first: it is stored last, so whoever sees this boot's also sees its offset. Who does not know its own
-  // boot cannot tell it from another, and takes the segment's clock as it is.
-  const bool this_boot = Mem::Load(header.boot_id) == boot || boot == kUnknownBoot;
+  // Who does not know its own boot cannot tell it from another, and takes the segment's clock as it is.
+  if (boot == kUnknownBoot) return std::make_unique<FollowingClock>(header, boot, 0);
+  // The boot id first: it is stored last, so whoever sees this boot's also sees its offset.
+  const bool this_boot = Mem::Load(header.boot_id) == boot;
   int64_t offset = static_cast<int64_t>(Mem::Load(header.clock_offset));
-  if (!this_boot) {
-    if (segment.read_only()) {
-      offset = OffsetAfterReboot(header);  // for this handle alone, until a writer comes
-    } else {
-      absl::Status status = WithSegmentLock([&] { return segment.Reopen(); }, 0,
-                                            [&] {
-                                              if (Mem::Load(header.boot_id) != boot) {
-                                                offset = OffsetAfterReboot(header);
-                                                // A death between these stores: the boot id is still the old one, and
-                                                // the next one does it again, from the same clock_real.
-                                                Mem::Store(header.clock_offset, static_cast<uint64_t>(offset));
-                                                Mem::Store(header.boot_id, boot);
-                                              } else {
-                                                offset = static_cast<int64_t>(Mem::Load(header.clock_offset));
-                                              }
-                                              return absl::OkStatus();
-                                            });
-      if (!status.ok()) return status;
+  if (this_boot) return std::make_unique<BootClock>(offset);
+  if (segment.read_only()) return std::make_unique<FollowingClock>(header, boot, OffsetForThisBoot(segment));
+  const auto set = [&] {
+    if (Mem::Load(header.boot_id) == boot) {
+      offset = static_cast<int64_t>(Mem::Load(header.clock_offset));
+      return absl::OkStatus();
     }
-  }
-  return std::unique_ptr<Clock>(std::make_unique<BootClock>(offset));
+    offset = OffsetForThisBoot(segment);
+    // A death between these stores: the boot id is still the old one, and the next one does it again, from the same
+    // clock_real.
+    Mem::Store(header.clock_offset, static_cast<uint64_t>(offset));
+    Mem::Store(header.boot_id, boot);
+    return absl::OkStatus();
+  };
+  absl::Status status = WithSegmentLock([&] { return segment.Reopen(); }, 0, set);
+  if (!status.ok()) return status;
+  return std::make_unique<BootClock>(offset);
 }
 
 }  // namespace segdict::internal
