@@ -13,6 +13,9 @@
 //
 // What every call has in common:
 //   Threads      All calls of one Dict may run at once from any threads. A Dict may be copied; copies share one handle.
+//                When a thread ends that has written, the library is called: it must not have been unloaded (link it
+//                with -Wl,-z,nodelete into a plugin that may be, as the shared library is). A thread must not be
+//                cancelled (pthread_cancel) during a call: that ends the process.
 //   Processes    Any number; also after fork without exec, in different pid namespaces, and read-only.
 //   Consistency  Operations on one key are linearizable, and so are operations on several keys one after the other.
 //   Errors       FAILED_PRECONDITION: closed; a write on a read-only handle, in Update's function, or from a signal
