@@ -12,7 +12,8 @@ namespace segdict {
 class Clock {
  public:
   virtual ~Clock() = default;
-  // Nanoseconds since the scale's origin; never negative. About 20 ns; called only for entries that have an expiry.
+  // Nanoseconds since the scale's origin; never negative. About 20 ns; called only for entries that have an expiry,
+  // also under locks of the dict: it must not throw and must not use the dict.
   virtual int64_t Now() const = 0;
 };
 

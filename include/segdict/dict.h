@@ -67,7 +67,8 @@ class Dict {
 
   // Makes a dict. ALREADY_EXISTS if the name is taken; RESOURCE_EXHAUSTED if the filesystem has no room for it (its
   // whole memory is reserved now); INVALID_ARGUMENT for impossible options. Nothing is left behind by a failure, or by
-  // a death in the middle.
+  // a death in the middle; only where the filesystem has no O_TMPFILE, or /proc is missing, a death may leave a file
+  // `.segdict-<random>` beside the dict, which is nobody's.
   static absl::StatusOr<Dict> Create(const Location& location, const Options& options);
   // Attaches to a dict. NOT_FOUND; PERMISSION_DENIED: no permission, or owned by a user who is not trusted;
   // FAILED_PRECONDITION: not a segdict segment, or of another format or clock; DATA_LOSS: truncated or damaged;
@@ -166,8 +167,9 @@ class Dict {
   absl::StatusOr<int64_t> FetchAdd(std::string_view key, int64_t addend, std::optional<int64_t> initial = std::nullopt,
                                    const WriteOptions& options = {});
   // Atomically replaces the entry by what fn makes of it: fn gets the entry, or null, and returns the new value; or
-  // nullopt, to leave everything as it is. fn runs on a copy, without any lock, and runs again if the entry changed
-  // meanwhile. With no `options`, type and time to live stay.
+  // nullopt, to leave everything as it is. fn runs on a copy, and runs again if the entry changed meanwhile. No lock is
+  // held, but in LockMode::kGlobalMutex, or between Lock and its end, the global one: other writes wait for fn. With no
+  // `options`, type and time to live stay.
   absl::Status Update(std::string_view key, absl::FunctionRef<std::optional<std::string>(const Entry*)> fn,
                       const std::optional<WriteOptions>& options = std::nullopt);
   // Gives the entry another time to live, from now. NOT_FOUND if the key is not there.
