@@ -383,8 +383,8 @@ class TableView {
         const uint64_t s = g * kSlotsPerGroup + static_cast<uint32_t>(__builtin_ctz(occupied));
         Found found;
         uint64_t home = g;
-        const Read read = reader_.ReadSlot(
-            s, &found, [&](const SlotCopy& copy) { home = c_.Locate(reader_.HashOfKey(copy)).home; });
+        const Read read =
+            reader_.ReadSlot(s, &found, [&](const SlotCopy& copy) { home = c_.Locate(reader_.HashOfKey(copy)).home; });
         if (read == Read::kMissing) continue;
         if (read != Read::kFound) return Failed(read);
         if (home != g) to->displaced_.push_back({home, s});
