@@ -123,6 +123,37 @@ TEST_F(UpdateThatForksLate, AndTheChildWritesInItsPlace) {
   EXPECT_EQ(Value(*owned_, "child"), "c");
 }
 
+// Also what runs while the call waits may fork.
+TEST(BlockingThatForks, LeavesTheCallToTheParent) {
+  Options options = SmallOptions();
+  options.lock_mode = LockMode::kGlobalMutex;
+  OwnedDict owned(options);
+  struct Forks : Blocking {
+    bool Sleep(absl::FunctionRef<void()>) override {
+      if (forker.child >= 0) return false;
+      forker.Fork();
+      return true;
+    }
+    Forker forker;
+  } blocking;
+  Options waiting = options;
+  waiting.blocking = &blocking;
+  Dict dict = Must(Dict::Open(owned.name.location(), waiting));
+  absl::Status status;
+  {
+    auto guard = owned->Lock();
+    ASSERT_OK(guard);
+    std::thread([&] {
+      status = dict.Set("k", "v");
+      if (blocking.forker.InTheChild()) _exit(absl::IsFailedPrecondition(status) ? 0 : 1);
+    }).join();
+  }
+  blocking.forker.Wait();
+  EXPECT_CODE(status, kCancelled);
+  EXPECT_OK(owned->Set("k", "w"));
+  EXPECT_TRUE(IsSound(*owned));
+}
+
 // ---- Signal handlers --------------------------------------------------------------------------------------
 
 // What the handler writes to, and what became of it.
@@ -202,6 +233,33 @@ TEST_F(SignalHandler, WhileAGuardIsTakenAndReleased) {
   ExpectWrittenOrRefused();
   EXPECT_GT(Codes(absl::StatusCode::kOk) + Codes(absl::StatusCode::kFailedPrecondition), 0u);
   EXPECT_TRUE(IsSound(*owned));
+}
+
+// The thread's writer of the one dict is not taken for that of the other.
+TEST_F(SignalHandler, BetweenWritesToTwoDicts) {
+  OwnedDict first(SmallOptions()), second(SmallOptions());
+  handlers_dict = &*first;
+  ASSERT_OK(first->Set("handler", ""));
+  ASSERT_OK(second->Set("k", ""));
+  signal(SIGALRM, [](int signal) {
+    WriteInHandler(signal);
+    (void)handlers_dict->Erase("handler");
+  });
+  itimerval timer{{0, 20}, {0, 20}};
+  setitimer(ITIMER_REAL, &timer, nullptr);
+  for (int i = 0; i < 300'000; ++i) {
+    const std::string key = std::to_string(i % 20);
+    (void)first->Set(key, "v");
+    (void)second->Set(key, "v");
+    (void)first->Erase(key);
+    (void)second->Erase(key);
+  }
+  timer = {};
+  setitimer(ITIMER_REAL, &timer, nullptr);
+  signal(SIGALRM, SIG_DFL);
+  ExpectWrittenOrRefused();
+  EXPECT_TRUE(IsSound(*first));
+  EXPECT_TRUE(IsSound(*second));
 }
 
 // The interrupted write has the key's slot locked: by another writer of this thread.
@@ -292,8 +350,8 @@ TEST(ThreadsEnd, WithAGuardInThreadSpecificData) {
   ASSERT_EQ(pthread_key_create(&key, [](void* guard) { delete static_cast<Dict::LockGuard*>(guard); }), 0);
   std::thread([&] { pthread_setspecific(key, new Dict::LockGuard(Must(owned->Lock()))); }).join();
   pthread_key_delete(key);
-  EXPECT_EQ(Must(owned->GetStats()).writers, 1u) << "the thread's was given back, and not left for recovery";
   EXPECT_OK(owned->Lock());
+  EXPECT_EQ(Must(owned->GetStats()).writers, 1u);
   EXPECT_TRUE(IsSound(*owned));
 }
 

@@ -11,6 +11,7 @@
 #include <optional>
 #include <ostream>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <vector>
 
@@ -205,6 +206,28 @@ INSTANTIATE_TEST_SUITE_P(Operations, OutOfMemory,
                            return std::string(std::get<1>(info.param).name) +
                                   (std::get<0>(info.param) == LockMode::kGlobalMutex ? "Locking" : "");
                          });
+
+// Writer records are few: none is lost to a thread that could not begin.
+TEST(OutOfMemoryInAThread, LosesNoRecord) {
+  Options options = test::SmallOptions();
+  options.max_writers = 3;
+  OwnedDict owned(options);
+  bool failed = true;
+  for (int64_t n = 0; failed; ++n) {
+    for (int turn = 0; turn < 4; ++turn) {
+      std::thread([&] {
+        allocations_left = n;
+        try {
+          EXPECT_OK(owned->Set("k", "v"));
+        } catch (const std::bad_alloc&) {
+        }
+        failed = allocations_left < 0;
+        allocations_left = -1;
+      }).join();
+    }
+  }
+  EXPECT_TRUE(IsSound(*owned));
+}
 
 }  // namespace
 }  // namespace segdict

@@ -32,8 +32,9 @@
 //                two atomic read-modify-writes and no system call.
 //   Crashes      Each operation happened wholly or not at all.
 //   Handlers     Of a signal, or of fork: reads into a buffer, and writes, which are refused (FAILED_PRECONDITION)
-//                while one of the same thread is under way. Nothing else, which may need malloc. If Update's function
-//                forks, the call is the parent's; in the child it fails.
+//                while one of the same thread is under way; if the thread has written to the dict before. Nothing else,
+//                which may need malloc, and no fork in a handler of a signal. If Update's function forks, the call is
+//                the parent's; in the child it fails.
 //   Memory       A call that cannot have the memory that it needs throws std::bad_alloc. Nothing stays locked or half
 //                done; calls on several keys may have done a part.
 #ifndef SEGDICT_DICT_H_

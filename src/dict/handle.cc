@@ -128,6 +128,7 @@ absl::StatusOr<std::shared_ptr<DictHandle>> DictHandle::Make(std::unique_ptr<Seg
                                                              uint64_t boot) {
   std::shared_ptr<DictHandle> handle(new DictHandle);
   (void)UnderWay();
+  (void)Recovery<RealMemory>::OwnThread();
   const bool callers = segment->fixed().clock_id == static_cast<uint32_t>(ClockKind::kCallers);
   if (callers != (options.clock != nullptr)) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -195,7 +196,8 @@ absl::StatusOr<Writer*> DictHandle::Lock() {
 }
 
 void DictHandle::Unlock(Writer& writer) {
-  const bool busy = writer.busy;  // in Update's function
+  if (writer.process != ProcessGeneration()) return;  // its thread has ended, and others have recovered it
+  const bool busy = writer.busy;                      // in Update's function
   writer.busy = true;
   std::atomic_signal_fence(std::memory_order_seq_cst);  // for a signal handler that writes in the middle of it
   table_->UnlockGlobal(writer);

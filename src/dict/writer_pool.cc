@@ -1,6 +1,5 @@
 #include "src/dict/writer_pool.h"
 
-#include <limits.h>
 #include <pthread.h>
 
 #include <algorithm>
@@ -32,7 +31,6 @@ uint64_t NextId() {
 // destructors writes once more.
 struct WriterPool::ThreadState {
   std::vector<Held> held;
-  int rounds = 0;  // of the thread's destructors that have found it inside a section
 
   // Made at the first write; an error number if the process has no key left (there are 1024), which may change. Without
   // a lock: a thread that writes to two dicts in turn comes here each time.
@@ -50,30 +48,26 @@ struct WriterPool::ThreadState {
 };
 
 void WriterPool::EndOfThread(void* state) {
-  std::unique_ptr<ThreadState> mine(static_cast<ThreadState*>(state));
-  last_used = {0, 0, nullptr};
-  const uint64_t generation = ProcessGeneration();
   const ProcessSection section;
+  std::unique_ptr<ThreadState> mine(static_cast<ThreadState*>(state));
+  SetLast({0, 0, nullptr});
+  const uint64_t generation = ProcessGeneration();
   std::lock_guard<std::mutex> lock(ForkRegistryMutex());
-  // A later one of the thread's destructors may end the section: they are called in rounds while a key has a value.
-  const auto in_section = [&](const Held& held) {
-    return held.generation == generation && Pools().contains(held.pool) && held.writer->global_depth > 0;
-  };
-  pthread_key_t key;
-  if (++mine->rounds < PTHREAD_DESTRUCTOR_ITERATIONS && std::ranges::any_of(mine->held, in_section) &&
-      ThreadState::Key(&key) == 0 && pthread_setspecific(key, state) == 0) {
-    (void)mine.release();
-    return;
-  }
   for (const Held& held : mine->held) {
     const auto pool = Pools().find(held.pool);
     if (held.generation != generation || pool == Pools().end()) continue;
     auto& writers = pool->second->writers_;
     const auto at = std::find_if(writers.begin(), writers.end(), [&](const auto& w) { return w.get() == held.writer; });
     if (at == writers.end()) continue;
-    // Ended inside a call or a section: its locks go with the record's recovery, as if the thread had been killed.
-    if ((*at)->global_depth == 0 && !(*at)->busy) pool->second->release_(std::move(*at));
-    writers.erase(at);
+    if ((*at)->global_depth > 0 || (*at)->busy) {
+      // Ended inside a call or a section: its locks go with the record's recovery, as if the thread had been killed.
+      // But a guard may be destroyed by a later one of the thread's destructors, or never.
+      (*at)->process = 0;
+      (*at)->token.reset();
+    } else {
+      pool->second->release_(std::move(*at));
+      writers.erase(at);
+    }
   }
 }
 
@@ -88,17 +82,17 @@ WriterPool::~WriterPool() {
   const ProcessSection section;
   std::lock_guard<std::mutex> lock(ForkRegistryMutex());
   Pools().erase(id_);
-  ForgetInherited(ProcessGeneration());
-  for (auto& writer : writers_) release_(std::move(writer));
+  const uint64_t generation = ProcessGeneration();
+  ForgetInherited(generation);
+  for (auto& writer : writers_) {
+    if (writer->process == generation) release_(std::move(writer));
+  }
 }
 
 void WriterPool::ForgetInherited(uint64_t generation) {
   if (generation_ == generation) return;
   // The call that forked, in Update's function, has its writer's memory under it also in the child.
-  for (auto& writer : writers_) {
-    if (writer->busy) inherited_.push_back(std::move(writer));
-  }
-  writers_.clear();
+  std::erase_if(writers_, [](const auto& writer) { return !writer->busy; });
   generation_ = generation;
 }
 
@@ -122,10 +116,11 @@ absl::StatusOr<Writer*> WriterPool::ForThisThread() {
   std::erase_if(state->held, [&](const Held& held) { return held.generation != generation; });
   for (const Held& held : state->held) {
     if (held.pool == id_) {
-      last_used = held;
+      SetLast(held);
       return held.writer;
     }
   }
+  state->held.reserve(state->held.size() + 1);  // what cannot be had is missed before there is a writer
   absl::StatusOr<std::unique_ptr<Writer>> claimed = claim_();
   if (!claimed.ok()) return claimed.status();
   Writer* const writer = claimed->get();
@@ -136,7 +131,7 @@ absl::StatusOr<Writer*> WriterPool::ForThisThread() {
     std::erase_if(state->held, [](const Held& held) { return !Pools().contains(held.pool); });
   }
   state->held.push_back({id_, generation, writer});
-  last_used = state->held.back();
+  SetLast(state->held.back());
   return writer;
 }
 

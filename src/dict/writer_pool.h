@@ -6,6 +6,7 @@
 #ifndef SEGDICT_SRC_DICT_WRITER_POOL_H_
 #define SEGDICT_SRC_DICT_WRITER_POOL_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -44,6 +45,16 @@ class WriterPool {
   // ends. Hidden: each copy of the library in a process has its own, as it has pools of its own.
   [[gnu::visibility("hidden")]] static constinit inline thread_local Held last_used{0, 0, nullptr};
 
+  // Three words, between which a signal handler may look: to it there is none.
+  static void SetLast(const Held& held) {
+    last_used.pool = 0;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    last_used.generation = held.generation;
+    last_used.writer = held.writer;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    last_used.pool = held.pool;
+  }
+
   struct ThreadState;
   static void EndOfThread(void* state);
   void ForgetInherited(uint64_t generation);
@@ -52,8 +63,9 @@ class WriterPool {
   Claim claim_;
   Release release_;
   uint64_t generation_;  // of the process that `writers_` are of; guarded by ForkRegistryMutex
+  // Those that are not of this process (Writer::process) are memory that may still be referred to: of calls that were
+  // under way when it was forked, and of threads that ended in a section.
   std::vector<std::unique_ptr<Writer>> writers_;
-  std::vector<std::unique_ptr<Writer>> inherited_;  // of calls that were under way when this process was forked
 };
 
 }  // namespace segdict::internal

@@ -58,6 +58,7 @@ std::mutex& ForkRegistryMutex() { return TheGates().registry; }
 std::mutex& ForkGate() { return TheGates().gate; }
 
 absl::Status PrepareProcess() {
+  const ProcessSection section;
   std::lock_guard<std::mutex> lock(ForkRegistryMutex());
   if (generation_word.load(std::memory_order_relaxed) != nullptr) return absl::OkStatus();
   void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -20,7 +20,7 @@ inline constexpr int64_t kNoDeadline = std::numeric_limits<int64_t>::max();
 struct Writer {
   uint32_t index = 0;  // of the record
   WriterRecord* record = nullptr;
-  uint64_t process = 0;                    // its generation; a forked child's copy is the parent's, and left alone
+  uint64_t process = 0;                    // its generation; of another one the record is not this writer's (any more)
   std::unique_ptr<Liveness::Token> token;  // keeps the record alive
   Blocking* blocking = nullptr;            // how it sleeps; see sleep.h
 

@@ -46,7 +46,7 @@ class Protocol {
       if (owned::IsLocked(word)) {
         absl::Status status = recovery_.AwaitChange(w, lock, word, {LockName::Kind::kHome, g}, again);
         if (!status.ok()) {
-          Mem::Store(w.record->home, 0);
+          if (w.process == ProcessGeneration()) Mem::Store(w.record->home, 0);
           return status;
         }
       } else if (Mem::Cas(lock, word, owned::LockedBy(word, w.index))) {

@@ -101,10 +101,9 @@ class Recovery {
   // dead and has been recovered here. Spins briefly; then asks whether the owner lives and sleeps for a millisecond at
   // the most, in turns. DEADLINE_EXCEEDED at w's deadline; CANCELLED if the sleep was given up; DATA_LOSS for a lock
   // that nobody can let go.
-  // `again`: the call has waited before, and lost the lock to others. It gives up at its deadline then although each
-  // holder lets go; a first wait finds out about a dead holder however late it is.
+  // `again`: the call has waited before, and lost the lock to others. Then it does not wait for another living holder
+  // when it is late. The dead are recovered however late it is.
   absl::Status AwaitChange(Writer& w, Word& lock, uint64_t seen, LockName name, bool again) {
-    if (again && Late(w)) return TooLate();
     for (int i = 0; i < kSpins; ++i) {
       if (Mem::Load(lock) != seen) return absl::OkStatus();
       Mem::Pause();
@@ -114,10 +113,7 @@ class Recovery {
     if (owner >= c_.records() || owner == w.index) return Damaged(name, "names an owner that cannot hold it");
     WriterRecord& record = c_.regions.record(owner);
     if (Mem::Load(record.thread) == Mem::LoadOwn(w.record->thread) && Mem::Load(lock) == seen) {
-      return absl::FailedPreconditionError(
-          name.kind == LockName::Kind::kGlobal
-              ? "this thread holds the dict's lock through another handle"
-              : "a write of this thread is under way through another handle: a signal handler cannot wait for it");
+      return OwnThread();
     }
     for (;;) {
       // The journal names a lock before it is taken and until after it is released; so if the lock has not changed
@@ -133,6 +129,7 @@ class Recovery {
       if (!alive.ok()) return alive.status();
       if (*alive) {
         if (!named && same_holding()) return Damaged(name, "is not in its owner's journal");
+        if (again && Late(w)) return TooLate();
         Mem::Store(record.waiters, 1);
         if (Mem::Load(lock) != seen) return absl::OkStatus();
         if (absl::Status status = Sleep<Mem>(w, record.waiters, 1, kMaxSleep); !status.ok()) return status;
@@ -165,6 +162,12 @@ class Recovery {
   static bool Late(const Writer& w) { return w.deadline != kNoDeadline && MonotonicNow() >= w.deadline; }
   static absl::Status TooLate() {
     return absl::DeadlineExceededError("others hold what this call needs (one may be stopped, or they are many)");
+  }
+  // Made once, by the first handle: in a signal handler there is no malloc.
+  static const absl::Status& OwnThread() {
+    static const auto* status = new absl::Status(absl::FailedPreconditionError(
+        "this thread holds the dict's lock through another handle, or is in the middle of a write through it"));
+    return *status;
   }
 
   static int64_t MonotonicNow() {

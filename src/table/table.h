@@ -193,8 +193,9 @@ class Table : public TableView<Mem> {
     const Probe probe = c_.Locate(hash);
     InFlight block(*this, w);
     int made_room = 0;
+    bool waited = false;
     for (int tries = 0; tries < kMaxWriteTries; ++tries) {
-      if (tries % 64 == 63 && recovery_.Late(w)) return Recovery<Mem>::TooLate();
+      if (tries % 1024 == 1023 && recovery_.Late(w)) return Recovery<Mem>::TooLate();
       Lookup now;
       const Read read = LookUp(key, probe, &now, [&](uint64_t bytes) -> char* {
         if (!wants_value) return nullptr;
@@ -207,8 +208,9 @@ class Table : public TableView<Mem> {
       const bool found = read == Read::kFound;
       if (found && owned::IsLocked(now.found.seq)) {
         absl::Status status = recovery_.AwaitChange(w, c_.regions.slot(now.found.slot).seq, now.found.seq,
-                                                    {LockName::Kind::kSlot, now.found.slot}, tries > 0);
+                                                    {LockName::Kind::kSlot, now.found.slot}, waited);
         if (!status.ok()) return status;
+        waited = true;
         continue;
       }
       Current current;

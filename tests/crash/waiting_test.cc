@@ -107,5 +107,27 @@ TEST(Waiting, NoLongerThanTheDeadlineForALockThatOthersTakeInTurn) {
   EXPECT_EQ(takes_turns.sleeps, 1);
 }
 
+// A dead holder is recovered however late the call is, also if it has lost the lock to others before.
+TEST(Waiting, ForTheDeadNever) {
+  class FirstIsDead : public Liveness {
+   public:
+    struct NoToken : Token {};
+    absl::StatusOr<bool> IsAlive(uint32_t record) override { return record != 1; }
+    absl::StatusOr<std::unique_ptr<Token>> TryClaim(uint32_t) override { return std::make_unique<NoToken>(); }
+    absl::StatusOr<bool> TryAdopt(uint32_t, absl::FunctionRef<void()> recover) override {
+      recover();
+      return true;
+    }
+  };
+  TableFixture fixture({}, std::make_unique<FirstIsDead>());
+  auto w = fixture.Claim(0), dead = fixture.Claim(1);
+  ASSERT_TRUE(fixture.table().LockGlobal(*dead).ok());
+  w->deadline = 1;
+  Word& lock = fixture.regions().header().global_lock;
+  const absl::Status status =
+      fixture.table().recovery().AwaitChange(*w, lock, Mem::Load(lock), {LockName::Kind::kGlobal, 0}, /*again=*/true);
+  EXPECT_TRUE(status.ok()) << status;
+}
+
 }  // namespace
 }  // namespace segdict::internal::crash
