@@ -485,6 +485,20 @@ def test_safe_serializers(make: Make, serializer: Any) -> None:
         make(None)["k"]
 
 
+def test_msgpack_reads_whatever_it_stores(make: Make) -> None:
+    pytest.importorskip("msgpack")
+    d = make(serializer=segdict.Msgpack())
+    keys = {1: "int", None: "none", False: "bool", 2.5: "float", b"x": "bytes", "é": "str", -(2**63): "least"}
+    d["k"] = keys
+    d["in a list"] = [(keys,)]
+    assert d["k"] == keys
+    assert dict(d.items()) == {"k": keys, "in a list": [[keys]]}
+    for never_read_again in ({(1, 2): 3}, [{"a": {(): 1}}]):
+        with pytest.raises(segdict.SerializationError, match="Failed to serialize data"):
+            d["k"] = never_read_again
+    assert d.pop("k") == keys
+
+
 def test_own_serializer(make: Make) -> None:
     class Own:
         type = 99
