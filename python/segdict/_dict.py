@@ -440,7 +440,36 @@ class Dict(_Table[K, V]):
                 return made
 
 
-class _Keys(KeysView[K]):
+class _Compared:
+    """A set-like view that compares what is there. Those of collections.abc ask `len` first, which counts what has
+    expired.
+    """
+
+    def _now(self) -> Any:
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._now() == other)
+
+    def __lt__(self, other: Any) -> bool:
+        return bool(self._now() < other)
+
+    def __le__(self, other: Any) -> bool:
+        return bool(self._now() <= other)
+
+    def __gt__(self, other: Any) -> bool:
+        return bool(self._now() > other)
+
+    def __ge__(self, other: Any) -> bool:
+        return bool(self._now() >= other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class _Keys(_Compared, KeysView[K]):
+    def _now(self) -> Any:
+        return dict.fromkeys(self).keys()
+
     def __reversed__(self) -> Iterator[K]:
         return iter(self._mapping._entries("keys", True))  # type: ignore[attr-defined]
 
@@ -458,7 +487,10 @@ class _Values(ValuesView[V]):
         return iter(self._mapping._entries("values", True))  # type: ignore[attr-defined]
 
 
-class _Items(ItemsView[K, V]):
+class _Items(_Compared, ItemsView[K, V]):
+    def _now(self) -> Any:
+        return dict(self).items()
+
     def __iter__(self) -> Iterator[tuple[K, V]]:
         return iter(self._mapping._entries("items"))  # type: ignore[attr-defined]
 

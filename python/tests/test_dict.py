@@ -274,6 +274,38 @@ def test_views(d: D) -> None:
     assert len(view) == 3
 
 
+def test_views_compare_what_has_not_expired(d: D) -> None:
+    d["a"] = [1]
+    d.set("x", 2, ttl=0.001)
+    time.sleep(0.01)
+    assert len(d) == 2
+    same: list[tuple[Any, Any]] = [
+        (d.keys(), {"a"}),
+        (d.keys(), {"a": 0}.keys()),
+        (d.keys(), d.keys()),
+        (d.items(), {"a": [1]}.items()),
+        (d.items(), d.items()),
+    ]
+    for view, other in same:
+        for one, two in ((view, other), (other, view)):
+            assert [one == two, one <= two, one >= two] == [True] * 3
+            assert [one != two, one < two, one > two] == [False] * 3
+    for more in (d.keys() < {"a", "b"}, {"a", "b"} > d.keys(), d.keys() > set(), set() <= d.keys()):
+        assert more
+    for different in (
+        d.keys() == {"a", "x"},
+        d.keys() >= {"a", "b"},
+        d.keys() < {"b", "c"},
+        d.items() == {"a": 2}.items(),
+    ):
+        assert not different
+    assert d.keys() != ["a"]
+    with pytest.raises(TypeError):
+        assert d.keys() <= ["a"]  # type: ignore[operator]
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(d.keys())
+
+
 def test_update_as_dict(d: D) -> None:
     d.update({"a": 1}, b=2)
     d.update([("c", 3)])
