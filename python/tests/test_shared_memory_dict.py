@@ -280,6 +280,67 @@ def test_update_takes_all_or_nothing(make: Callable[..., SharedMemoryDict]) -> N
     assert d.verify() == []
 
 
+class _Person:
+    """Compares by identity; pickles of it and of its copies differ in what they say once, and in the order of sets."""
+
+    def __init__(self, **attributes: Any) -> None:
+        self.__dict__.update(attributes)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        _Person(sort="name", name="x"),
+        _Person(kind="kind"),
+        [_Person(tags=("name",)), "name"],
+        _Person(roles={f"role{i}" for i in range(50)} - {"role7"}, score=float("nan")),
+        float("nan"),
+        [bytearray(b"x"), {1, 2}],
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_update_takes_back_whatever_it_was(make: Callable[..., SharedMemoryDict], value: Any) -> None:
+    d = make(4096)
+    d["old"] = 1
+    with pytest.raises(FullError):
+        d.update({"old": value, "new": value, "big": "x" * 10_000_000})
+    assert list(d.items()) == [("old", 1)]
+
+
+def test_update_takes_back_times_to_live(make: Callable[..., SharedMemoryDict]) -> None:
+    d = make(4096)
+    d["for ever"] = 1
+    d.set("a", 1, ttl=60)
+    with pytest.raises(FullError):
+        d.update({"a": 2, "for ever": 2, "big": "x" * 10_000_000})
+    value, _, ttl = d._read("a")  # type: ignore[misc]
+    assert value == 1
+    assert 50 < ttl <= 60  # type: ignore[operator]
+    assert d._read("for ever")[2] is None  # type: ignore[index]
+
+
+class _OnlyOnce:
+    """Cannot be read again."""
+
+    def __reduce__(self) -> Any:
+        return int, ("no number",)
+
+
+def test_update_takes_back_what_others_have_not_changed(make: Callable[..., SharedMemoryDict], name: str) -> None:
+    d = make(4096)
+    d.update(a=1, b=2, c=3)
+
+    class Meanwhile:
+        def __reduce__(self) -> Any:
+            d["a"] = "changed"
+            del d["c"]
+            return int, ()
+
+    with pytest.raises(FullError):
+        d.update({"a": 10, "b": 20, "c": 30, "odd": _OnlyOnce(), "m": Meanwhile(), "big": "x" * 10_000_000})
+    assert {key: d[key] for key in d if key != "odd"} == {"a": "changed", "b": 2}
+
+
 def test_what_is_deprecated_says_where(d: SharedMemoryDict) -> None:
     d.update(a=1, b=2, c=3)
     for last in (True, False):

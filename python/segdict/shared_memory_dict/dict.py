@@ -8,9 +8,10 @@ import operator
 import os
 import pickle
 import re
+import time
 import warnings
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -157,6 +158,25 @@ def _reopen(kind: type[SharedMemoryDict], os_name: str, serializer: SharedMemory
     if not made._attach(os_name, serializer):
         raise FileNotFoundError(errno.ENOENT, "the dict is not there any more", os_name)
     return made
+
+
+class _Done:
+    """A write of `update`, and what it takes to take it back."""
+
+    __slots__ = ("_at", "before", "key", "token", "value")
+
+    def __init__(self, key: Any, value: Any, before: tuple[Any, _core.Token, float | None] | None) -> None:
+        self.key = key
+        self.value = value
+        self.before = before
+        self.token: _core.Token | None = None
+        self._at = time.monotonic()
+
+    def ttl(self) -> float | None:
+        """What is left now of the time to live that the entry had."""
+        if self.before is None or self.before[2] is None:
+            return None
+        return self.before[2] - (time.monotonic() - self._at)
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -418,21 +438,26 @@ class SharedMemoryDict(_core.Table):
                     return default
 
     def update(self, other: Any = (), /, **kwds: Any) -> None:
-        """Sets all of them, one after the other. If one cannot be set, those before it are taken back."""
+        """Sets all of them, one after the other. If one cannot be set, those before it are taken back.
+
+        Not taken back is what others have changed meanwhile, or what cannot be read again.
+        """
         changes: dict[Any, Any] = {}
         changes.update(other, **kwds)
-        done: list[tuple[Any, Any, Any]] = []
+        done: list[_Done] = []
         with self._whole():
             try:
                 for key, value in changes.items():
-                    if len(changes) > 1:
-                        key, value = self._as_stored(key, value)
-                        before = self.get(key, NOT_GIVEN)
-                        done.append((key, value, before))
+                    if len(changes) == 1:
+                        self[key] = value
+                        break
+                    key, value = self._as_stored(key, value)
+                    done.append(_Done(key, value, self._read(key)))
                     self[key] = value
+                    done[-1].token = self._token(key)
             except BaseException:
-                for key, value, before in reversed(done):
-                    self._take_back(key, value, before)
+                for one in reversed(done):
+                    self._take_back(one)
                 raise
 
     # Key and value as they will be read: another serializer than pickle may know other types.
@@ -441,14 +466,24 @@ class SharedMemoryDict(_core.Table):
             return key, value
         return _only_item(self._serializer, self._serializer.dumps({key: value}))
 
-    # Unless the entry has been changed since.
-    def _take_back(self, key: Any, value: Any, before: Any) -> None:
-        while True:
+    # None if the entry cannot be read, or is gone.
+    def _token(self, key: Any) -> _core.Token | None:
+        try:
             entry = self._read(key)
-            if entry is None or not _same(entry[0], value):
-                return
-            if before is NOT_GIVEN:
-                if self._compare_and_delete(key, entry[1]):
+        except Exception:
+            return None
+        return None if entry is None else entry[1]
+
+    # Unless the entry has been changed since: what cannot be read may be anybody's.
+    def _take_back(self, done: _Done) -> None:
+        with suppress(Exception):  # what is to be taken back besides is, and why is what the caller is to see
+            while True:
+                entry = self._read(done.key)
+                # The token is another one as well if the dict itself has moved the entry.
+                if entry is None or not (entry[1] == done.token or _same(entry[0], done.value)):
                     return
-            elif self._compare_and_set(key, entry[1], before, ...):
-                return
+                if done.before is None:
+                    if self._compare_and_delete(done.key, entry[1]):
+                        return
+                elif self._compare_and_set(done.key, entry[1], done.before[0], done.ttl()):
+                    return
