@@ -451,6 +451,45 @@ def test_culling_leaves_entries_of_others(make: Make) -> None:
     assert cache._cache["mine"] == 1
 
 
+@pytest.mark.parametrize("frequency", [0, 3])
+def test_entries_of_others_do_not_count(make: Make, frequency: int) -> None:
+    cache = make(MAX_ENTRIES=100, CAPACITY=1000, CULL_FREQUENCY=frequency)
+    for i in range(150):
+        cache._cache[f"mine{i}"] = i
+    cache._cache.set("expired", 1, ttl=0.001)
+    for i in range(100):
+        cache.set(i, i)
+        assert keys_of(cache, 100) == list(range(i + 1))
+    cache.set(100, 100)
+    assert keys_of(cache, 101) == list(range(100 - (67 if frequency else 0), 101))
+    for i in range(150):
+        del cache._cache[f"mine{i}"]
+    for i in range(500):
+        cache.set(i, i)
+    assert len(cache._cache) <= 250
+    cache.clear()
+    for i in range(200):
+        cache.set(i, i)
+        assert len(cache._cache) <= 100
+
+
+def test_a_cache_that_others_have_filled(make: Make) -> None:
+    cache = make(CAPACITY=1000, VALUE_BYTES=1 << 20, MAX_ENTRIES=10**9)
+    with pytest.raises(segdict.FullError):
+        for i in range(10_000):
+            cache._cache[f"mine{i}"] = "x" * 1000
+    mine = len(cache._cache)
+    with pytest.raises(segdict.FullError):
+        cache.set("a", "x" * 1000)
+    for i in range(20):
+        del cache._cache[f"mine{i}"]
+    for i in range(60):
+        cache.set(i, "x" * 1000)
+        assert cache.get(i) == "x" * 1000
+    assert len(keys_of(cache, 60)) > 10
+    assert sum(type(key) is str and key.startswith("mine") for key in cache._cache) == mine - 20
+
+
 def test_many_entries_are_counted_now_and_then(make: Make) -> None:
     cache = make(MAX_ENTRIES=5000, CAPACITY=20_000)
     for i in range(12_000):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from itertools import islice
 from typing import Any
 
 from django.core.cache.backends.base import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
@@ -192,6 +191,7 @@ class SharedMemoryCache(BaseCache):  # type: ignore[misc, unused-ignore]
     def clear(self) -> None:
         """Empties the dict, of whatever is in it."""
         self._cache.clear()
+        self._others = 0
 
     def set_many(self, data: Mapping[Any, Any], timeout: Any = DEFAULT_TIMEOUT, version: Any = None) -> list[Any]:
         """Sets them one by one. Returns the keys of those that are larger than the cache."""
@@ -271,24 +271,37 @@ class SharedMemoryCache(BaseCache):  # type: ignore[misc, unused-ignore]
         except FullError as error:
             return self._squeeze(error, write, made, arguments)
 
+    # Entries that are not the cache's, when they were last looked for.
+    _others = 0
+
     def _count(self, made: str) -> None:
         """Keeps to MAX_ENTRIES. To count costs nearly as much as to store, so it is not done each time."""
-        count = len(self._cache)
+        count = len(self._cache) - self._others
         if count < self._max_entries:
             self._uncounted[0] = (self._max_entries - count) // 64
         elif not _contains(self._cache, made):
-            self._evict(min(count, max(self._max_entries, 0)))
+            keys, count = self._look_for_entries()
+            if count >= self._max_entries:
+                self._evict(keys, min(count, max(self._max_entries, 0)))
 
-    def _evict(self, count: int, at_least: int = 0) -> None:
-        """Leaves as many as `count` less 1 of CULL_FREQUENCY: drops what has expired, then what is oldest."""
+    def _look_for_entries(self) -> tuple[list[str], int]:
+        """The keys of the cache's own entries, the oldest first, and how many it had before the expired were dropped.
+
+        Whose those were is not known any more: they count as the cache's.
+        """
         cache = self._cache
+        expired = cache.sweep()
+        keys = [key for key in cache._entries("keys") if type(key) is str and key.startswith(_MARK)]
+        self._others = max(0, len(cache) - len(keys))
+        return keys, len(keys) + expired
+
+    def _evict(self, keys: list[str], count: int, at_least: int = 0) -> None:
+        """Drops the oldest, unless enough had expired, so that `count` less 1 of CULL_FREQUENCY are left."""
         part = count // self._cull_frequency if self._cull_frequency else count
         keep = count - max(part, at_least)
-        cache.sweep()
-        mine = (key for key in cache._entries("keys") if type(key) is str and key.startswith(_MARK))
         # Others who are at this too drop the same ones.
-        for key in islice(mine, max(0, len(cache) - keep)):
-            _delete(cache, key)
+        for key in keys[: max(0, len(keys) - keep)]:
+            _delete(self._cache, key)
 
     def _squeeze(self, error: FullError, write: Callable[..., Any], made: str, arguments: tuple[Any, ...]) -> Any:
         """Makes room, more and more, and calls `write` again until that works. What does not help costs no entry."""
@@ -301,10 +314,10 @@ class SharedMemoryCache(BaseCache):  # type: ignore[misc, unused-ignore]
             try:
                 return write(self._cache, made, *arguments)
             except FullError:
-                count = len(self._cache)
+                keys, count = self._look_for_entries()
                 if count == 0:
                     raise
-                self._evict(count, 1 << turn)
+                self._evict(keys, count, 1 << turn)
         return write(self._cache, made, *arguments)
 
     # ---- The same, for coroutines ----
