@@ -24,6 +24,9 @@ D = TypeVar("D")
 
 _MISSING: Any = object()
 
+# Attributes of a Dict that say how it is opened; the others are its subclass's.
+_OWN = ("_serializer", "_place", "_handle")
+
 
 def _codec(serializer: Serializer | None) -> dict[str, Any]:
     """What a Table needs to know of a serializer. Holds no reference to the dict: nothing keeps that alive."""
@@ -198,7 +201,8 @@ class Dict(_Table[K, V]):
         kind, where = self._place
         if kind == "fd":
             raise TypeError("a dict that was opened by a descriptor cannot be pickled; give it a name or a path")
-        return _reopen, (type(self), {kind: where, "serializer": self._serializer, **self._handle})
+        others = {name: value for name, value in self.__dict__.items() if name not in _OWN}
+        return _reopen, (type(self), {kind: where, "serializer": self._serializer, **self._handle}), others or None
 
     def __repr__(self) -> str:
         kind, where = self._place
@@ -499,7 +503,9 @@ class _Items(_Compared, ItemsView[K, V]):
 
 
 def _reopen(kind: type[Dict[Any, Any]], arguments: dict[str, Any]) -> Dict[Any, Any]:
-    return kind(**arguments)
+    made = kind.__new__(kind)
+    Dict.__init__(made, **arguments)  # a subclass's own may take anything
+    return made
 
 
 MutableMapping.register(Dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copy
 import datetime
 import decimal
 import enum
@@ -694,6 +695,25 @@ def test_pickled_handles(make: Make) -> None:
     d.unlink()
     with pytest.raises(FileNotFoundError):
         pickle.loads(pickle.dumps(d))
+
+
+class Tagged(segdict.Dict[Any, Any]):
+    def __init__(self, name: str, tag: str) -> None:
+        super().__init__(name, 100, serializer=segdict.JSON, wait_limit=7.0)
+        self.tag = tag
+
+
+def test_pickled_handles_of_subclasses(name: str) -> None:
+    d = Tagged(name, "t")
+    d["k"] = [1]
+    d.more = {"a": d.name}  # type: ignore[attr-defined]
+    for again in (pickle.loads(pickle.dumps(d)), copy.copy(d), copy.deepcopy(d)):
+        assert type(again) is Tagged
+        assert again["k"] == [1]
+        assert (again.tag, again.more) == ("t", {"a": d.name})
+        again["k"] = [2]
+        assert d["k"] == [2]
+        d["k"] = [1]
 
 
 def test_subclass_without_init(name: str) -> None:
