@@ -16,6 +16,7 @@
 #include "gtest/gtest.h"
 #include "src/base/memory.h"
 #include "src/layout/regions.h"
+#include "src/sync/fork.h"
 #include "src/sync/writer.h"
 #include "tests/testing.h"
 
@@ -42,6 +43,7 @@ class ArenaTest : public ::testing::TestWithParam<uint32_t> {
     arena_ = std::make_unique<Arena<RealMemory>>(*regions_);
     for (uint32_t i = 0; i < 2; ++i) {
       writers_[i].index = i;
+      writers_[i].process = ProcessGeneration();
       writers_[i].record = &regions_->record(i);
     }
   }
