@@ -10,6 +10,8 @@
 #include <Python.h>
 #include <unistd.h>
 
+#include <utility>
+
 namespace segdict::python {
 
 // Calls `body`, which may take the lock; throws nothing.
@@ -41,18 +43,22 @@ inline PyObject* CallModule(const char* module, const char* function, PyObject* 
   });
 }
 
+// The state that this thread took off when it gave the lock away; null while it has the lock. PyGILState_Check does not
+// tell: once the process has had another interpreter, it says that every thread has the lock.
+inline constinit thread_local PyThreadState* taken_off = nullptr;
+
+inline void GiveInterpreter() { taken_off = PyEval_SaveThread(); }
+inline void TakeInterpreterBack() {
+  TakeInterpreter([] { PyEval_RestoreThread(std::exchange(taken_off, nullptr)); });
+}
+
 // Without the lock while it lives.
 class Released {
  public:
-  Released() : state_(PyEval_SaveThread()) {}
+  Released() { GiveInterpreter(); }
   Released(const Released&) = delete;
   Released& operator=(const Released&) = delete;
-  ~Released() {
-    TakeInterpreter([this] { PyEval_RestoreThread(state_); });
-  }
-
- private:
-  PyThreadState* const state_;
+  ~Released() { TakeInterpreterBack(); }
 };
 
 }  // namespace segdict::python

@@ -40,6 +40,10 @@ PyObject* CallHelper(const char* name, std::string_view bytes) {
 // Appends the item of a bytes object that a helper made; null: it failed.
 bool PutMade(char kind, nb::object made, std::string* out) {
   if (!made.is_valid()) return false;
+  if (PyBytes_CheckExact(made.ptr()) == 0) {
+    PyErr_SetString(PyExc_TypeError, "a key's helper made no bytes");
+    return false;
+  }
   PutBytes(kind, PyBytes_AS_STRING(made.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(made.ptr())), out);
   return true;
 }

@@ -24,13 +24,12 @@ uint64_t ThisThread() {
 class GilBlocking : public Blocking {
  public:
   bool Sleep(absl::FunctionRef<void()> sleep) override {
-    if (PyGILState_Check() == 0) {
+    if (taken_off != nullptr) {
       // Within a long copy.
       sleep();
-      PyGILState_STATE state{};
-      TakeInterpreter([&state] { state = PyGILState_Ensure(); });
+      TakeInterpreterBack();
       const bool go_on = PyErr_CheckSignals() == 0;
-      PyGILState_Release(state);
+      GiveInterpreter();
       return go_on;
     }
     {
@@ -54,7 +53,7 @@ WriteOptions ToOptions(nb::handle ttl, Type type) {
     options.keep_ttl = true;
     return options;
   }
-  const double seconds = PyFloat_AsDouble(ttl.ptr());
+  const double seconds = TakeInterpreter([&] { return PyFloat_AsDouble(ttl.ptr()); });
   if (seconds == -1 && PyErr_Occurred() != nullptr) ThrowSet();
   if (std::isnan(seconds)) throw nb::value_error("a time to live must be a number of seconds, not nan");
   options.ttl = absl::Seconds(seconds);
@@ -258,12 +257,14 @@ nb::object Table::Read(nb::handle key_object) {
 
 nb::object Table::GetMany(nb::handle keys) {
   const Use use(*this);
-  nb::list objects(keys);
-  const size_t n = objects.size();
+  const nb::object objects = nb::steal(TakeInterpreter([&] { return PySequence_List(keys.ptr()); }));
+  if (!objects.is_valid()) ThrowSet();
+  const auto object = [&](size_t i) { return PyList_GET_ITEM(objects.ptr(), static_cast<Py_ssize_t>(i)); };
+  const auto n = static_cast<size_t>(PyList_GET_SIZE(objects.ptr()));
   std::vector<Key> encoded(n);
   std::vector<std::string_view> views(n);
   for (size_t i = 0; i < n; ++i) {
-    Encode(encoded[i], objects[i], codec_);
+    Encode(encoded[i], object(i), codec_);
     views[i] = encoded[i].view();
   }
   nb::dict found;
@@ -271,7 +272,8 @@ nb::object Table::GetMany(nb::handle keys) {
   const absl::Status status = dict().GetMany(views, [&](size_t i, const Entry* entry) {
     if (entry == nullptr || failed) return;
     nb::object value = nb::steal(DecodeValue(entry->type, entry->value, codec_));
-    failed = !value.is_valid() || PyDict_SetItem(found.ptr(), objects[i].ptr(), value.ptr()) != 0;
+    failed =
+        !value.is_valid() || TakeInterpreter([&] { return PyDict_SetItem(found.ptr(), object(i), value.ptr()); }) != 0;
   });
   if (failed) ThrowSet();
   if (!status.ok()) Throw(status);
@@ -288,6 +290,7 @@ uint64_t Table::ReadInto(nb::handle key_object, nb::handle buffer) {
     }
   } view;
   if (PyObject_GetBuffer(buffer.ptr(), &view.buffer, PyBUF_WRITABLE) != 0) {
+    if (PyErr_ExceptionMatches(PyExc_BufferError) == 0 && PyErr_ExceptionMatches(PyExc_TypeError) == 0) ThrowSet();
     PyErr_Clear();
     throw nb::type_error("read_into needs a writable, contiguous buffer");
   }

@@ -18,6 +18,7 @@ _MOST_ZEROS = 100_000
 
 def int_to_bytes(value: int) -> bytes:
     """Two's complement, little-endian, as short as it can be."""
+    value = int.__index__(value)  # a subclass may have methods of its own
     magnitude = value if value >= 0 else ~value
     return value.to_bytes(magnitude.bit_length() // 8 + 1, "little", signed=True)
 

@@ -37,11 +37,18 @@ class ReadOnlyError(Error, TypeError):
     """A write through a handle that was opened read-only."""
 
 
+def _shown(data: Any) -> str:
+    try:
+        return repr(data)
+    except Exception as error:  # the failure to serialize is what is to be told
+        return f"{type(data).__name__}, whose repr fails with {type(error).__name__}"
+
+
 class SerializationError(ValueError):
     """A value cannot be serialized. The dict is as it was."""
 
     def __init__(self, data: Any) -> None:
-        super().__init__(f"Failed to serialize data: {data!r}")
+        super().__init__(f"Failed to serialize data: {_shown(data)}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SerializationError.__new__, (type(self), *self.args)  # the text as it is

@@ -66,7 +66,7 @@ def test_a_section_of_a_thread_that_has_ended(d: D) -> None:
         d["a"] = 1
 
 
-@pytest.mark.parametrize("way", ["slot", "method", "pickle"])
+@pytest.mark.parametrize("way", ["slot", "method", "pickle", "iterator", "key", "ttl"])
 def test_daemon_threads_at_the_interpreters_end(name: str, way: str) -> None:
     code = """
 import sys, threading, time, segdict
@@ -87,12 +87,64 @@ def pickle():
         d["b"]
         d.get("b")
         d["c"] = {"y" * 100: d}
+class Key:
+    def __hash__(self): return sum(range(200))
+    def __eq__(self, other): return isinstance(other, Key)
+    def __reduce__(self): return Key, ()
+class Seconds:
+    def __float__(self): return float(sum(range(300)))
+def iterator():
+    while True:
+        d.get_many(k for k in ["a"] * 100)
+def key():
+    keys = [Key() for _ in range(100)]
+    d[keys[0]] = 1
+    while True:
+        d.get_many(keys)
+def ttl():
+    while True:
+        d.set("z", 1, Seconds())
+        d.touch("z", Seconds())
 for _ in range(4):
     threading.Thread(target=globals()[sys.argv[2]], daemon=True).start()
 time.sleep(0.1)
 """
     for _ in range(3):
         run_python(code, name, way)
+
+
+def test_a_wait_in_a_process_with_another_interpreter(name: str) -> None:
+    """Within a long copy, which has given the interpreter's lock away; and Ctrl-C ends it."""
+    code = """
+import signal, sys, threading
+try:
+    import _interpreters as interpreters
+    other = interpreters.create("legacy")
+except ImportError:
+    import _xxsubinterpreters as interpreters
+    other = interpreters.create()
+import segdict
+d = segdict.Dict(sys.argv[1], 100, value_bytes=4 << 20, lock=True)
+holding, done = threading.Event(), threading.Event()
+def hold():
+    with d.lock():
+        holding.set()
+        done.wait(60)
+thread = threading.Thread(target=hold)
+thread.start()
+holding.wait()
+def handler(*_): raise InterruptedError
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.05)
+try: d["x"] = b"y" * (1 << 20)
+except InterruptedError: print("interrupted")
+threading.Timer(0.05, done.set).start()
+d["x"] = b"y" * (1 << 20)
+d["y"] = b"short"
+print(len(d["x"]), len(d))
+thread.join()
+"""
+    assert run_python(code, name).stdout.split() == ["interrupted", str(1 << 20), "2"]
 
 
 def test_a_dict_that_keeps_its_own_section_is_collected(name: str) -> None:
@@ -155,6 +207,25 @@ def test_ctrl_c_while_a_key_is_pickled(d: D) -> None:
     with pytest.raises(KeyboardInterrupt):
         d[Interrupting(1)] = "value"
     assert len(d) == 0
+
+
+@pytest.mark.parametrize("made", [len, 1.5, 1 << 9999, "abc", None, object(), b"bytes"])
+def test_an_int_that_makes_its_own_bytes(d: D, made: Any) -> None:
+    class Evil(int):
+        def to_bytes(self, *_: Any, **__: Any) -> Any:
+            return made
+
+        def __invert__(self) -> Any:
+            return made
+
+        def __ge__(self, _: object) -> Any:
+            return made
+
+        bit_length = __index__ = __int__ = __invert__
+
+    for value in (2**70, -(2**70), 5):
+        d[Evil(value)] = "value"
+        assert d[value] == "value"
 
 
 def test_a_handler_that_closes_the_dict_it_interrupts(make: Make) -> None:
@@ -340,6 +411,19 @@ def test_errors_are_the_same_after_a_trip_to_another_process() -> None:
     for error in (segdict.SerializationError([5]), segdict.DeserializationError(b"x"), segdict.FullError("full")):
         back = pickle.loads(pickle.dumps(error))
         assert (type(back), str(back)) == (type(error), str(error))
+
+
+class Shy:
+    def __repr__(self) -> str:
+        raise RuntimeError("repr fails")
+
+
+@pytest.mark.parametrize("value", [[Shy()], [object(), 10**5000]])
+def test_serialization_errors_of_what_cannot_be_shown(make: Make, value: Any) -> None:
+    d = make(serializer=segdict.JSON)
+    with pytest.raises(segdict.SerializationError, match="list, whose repr fails with"):
+        d["key"] = value
+    assert len(d) == 0
 
 
 def test_wait_limit_is_a_number(make: Make) -> None:
