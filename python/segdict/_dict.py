@@ -101,9 +101,9 @@ class Dict(_Table[K, V]):
     room.
 
     Raises, besides KeyError: FullError (ValueError), ClosedError (ValueError), ReadOnlyError (TypeError),
-    WaitTimeoutError (TimeoutError), CorruptError (OSError), SerializationError and DeserializationError (ValueError);
-    on opening FileNotFoundError, FileExistsError, PermissionError, FormatError (ValueError), and OSError(ENOSPC) if
-    memory is short. After any of them the dict is as it was.
+    WaitTimeoutError (TimeoutError), CorruptError (OSError); what pickle raises, or with another serializer
+    SerializationError and DeserializationError (ValueError); on opening FileNotFoundError, FileExistsError,
+    PermissionError, FormatError (ValueError), and OSError(ENOSPC) if memory is short. After any of them the dict is as it was.
     """
 
     def __init__(

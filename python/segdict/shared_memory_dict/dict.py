@@ -203,11 +203,12 @@ class SharedMemoryDict(_core.Table):
     in the dict, so write back what you changed: ``a = d["a"]; a.append(1); d["a"] = a``.
 
       name        of the segment, which is sm_<name> in /dev/shm, for this user alone (mode 0600)
-      size        if the dict is made now: what shared-memory-dict can keep in so many bytes will fit, and some more. So
-                  that this is true of whatever it may be, there is room for as many entries as that can be, and for
-                  the longest: 23 bytes of memory for each byte of `size` if that is 1 MiB, 28 if it is 64 KiB, and
-                  240 KiB for 1,024; with JSONSerializer three quarters. All is taken at once. Who knows what will be in
-                  the dict needs far less, with
+      size        if the dict is made now: what shared-memory-dict can keep in so many bytes will fit, and some more,
+                  unless it is objects or texts that have much in common: pickled all at once that is there but once,
+                  here in each entry. There is room for as many entries as that can be, and for the longest: 23 bytes of
+                  memory for each byte of `size` if that is 1 MiB, 28 if it is 64 KiB, and 240 KiB for 1,024; with
+                  JSONSerializer three quarters. All is taken at once. Who knows what will be in the dict needs far
+                  less, with
       capacity, value_bytes  instead of what follows from `size`: entries that fit at least, and bytes for those that
                   are longer than 40 bytes (`segdict.Dict` says more)
       serializer  how values are stored. By default str, int, float, bool, None, bytes and NumPy arrays as they are, all
