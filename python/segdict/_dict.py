@@ -103,7 +103,8 @@ class Dict(_Table[K, V]):
     Raises, besides KeyError: FullError (ValueError), ClosedError (ValueError), ReadOnlyError (TypeError),
     WaitTimeoutError (TimeoutError), CorruptError (OSError); what pickle raises, or with another serializer
     SerializationError and DeserializationError (ValueError); on opening FileNotFoundError, FileExistsError,
-    PermissionError, FormatError (ValueError), and OSError(ENOSPC) if memory is short. After any of them the dict is as it was.
+    PermissionError, FormatError (ValueError), and OSError(ENOSPC) if memory is short. After any of them the dict is as
+    it was.
     """
 
     def __init__(
