@@ -304,7 +304,7 @@ TEST_F(SignalHandler, ThroughAnotherHandle) {
 // Registered before the library's: run after it before the fork, and before it in the child.
 Dict* fork_handlers_dict = nullptr;
 SharedWords* fork_handlers_words = nullptr;
-void WriteInForkHandler(int word) {
+void WriteInForkHandler(size_t word) {
   if (fork_handlers_dict == nullptr) return;
   const absl::Status status = fork_handlers_dict->Set("handler", "h");
   (*fork_handlers_words)[word] = 1 + static_cast<uint64_t>(status.code());
