@@ -301,7 +301,8 @@ TEST_F(SignalHandler, ThroughAnotherHandle) {
 
 // ---- Handlers of fork -------------------------------------------------------------------------------------
 
-// Registered before the library's: run after it before the fork, and before it in the child.
+// Registered (by an initializer whose value nobody wants) before the library's: run after it before the fork, and
+// before it in the child.
 Dict* fork_handlers_dict = nullptr;
 SharedWords* fork_handlers_words = nullptr;
 void WriteInForkHandler(size_t word) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+from abc import abstractmethod
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from types import GenericAlias, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -252,7 +253,7 @@ class Dict(_Table[K, V]):
             return NotImplemented
         return bool(self.copy() == dict(other.items()))
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # as a dict's: compared by contents that change
 
     def copy(self) -> dict[K, V]:
         """A plain dict of what is there now."""
@@ -450,8 +451,9 @@ class _Compared:
     expired.
     """
 
+    @abstractmethod
     def _now(self) -> Any:
-        raise NotImplementedError
+        """What is there, as a dict's own view."""
 
     def __eq__(self, other: object) -> bool:
         return bool(self._now() == other)
@@ -468,7 +470,7 @@ class _Compared:
     def __ge__(self, other: Any) -> bool:
         return bool(self._now() >= other)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # as a dict's: compared by contents that change
 
 
 class _Keys(_Compared, KeysView[K]):

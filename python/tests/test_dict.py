@@ -302,7 +302,7 @@ def test_views_compare_what_has_not_expired(d: D) -> None:
         assert not different
     assert d.keys() != ["a"]
     with pytest.raises(TypeError):
-        assert d.keys() <= ["a"]  # type: ignore[operator]
+        assert d.keys() <= ["a"]  # type: ignore[operator]  # a wrong type on purpose
     with pytest.raises(TypeError, match="unhashable"):
         hash(d.keys())
 
@@ -519,7 +519,7 @@ def test_safe_serializers(make: Make, serializer: Any) -> None:
 
 
 def test_msgpack_reads_whatever_it_stores(make: Make) -> None:
-    pytest.importorskip("msgpack")
+    pytest.importorskip("msgpack", reason="an optional package")
     d = make(serializer=segdict.Msgpack())
     keys = {1: "int", None: "none", False: "bool", 2.5: "float", b"x": "bytes", "é": "str", -(2**63): "least"}
     d["k"] = keys
@@ -706,7 +706,7 @@ class Tagged(segdict.Dict[Any, Any]):
 def test_pickled_handles_of_subclasses(name: str) -> None:
     d = Tagged(name, "t")
     d["k"] = [1]
-    d.more = {"a": d.name}  # type: ignore[attr-defined]
+    d.more = {"a": d.name}  # type: ignore[attr-defined]  # an attribute of nobody
     for again in (pickle.loads(pickle.dumps(d)), copy.copy(d), copy.deepcopy(d)):
         assert type(again) is Tagged
         assert again["k"] == [1]

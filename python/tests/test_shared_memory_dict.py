@@ -313,10 +313,10 @@ def test_update_takes_back_times_to_live(make: Callable[..., SharedMemoryDict]) 
     d.set("a", 1, ttl=60)
     with pytest.raises(FullError):
         d.update({"a": 2, "for ever": 2, "big": "x" * 10_000_000})
-    value, _, ttl = d._read("a")  # type: ignore[misc]
+    value, _, ttl = d._read("a")  # type: ignore[misc]  # it is there, so not None
     assert value == 1
-    assert 50 < ttl <= 60  # type: ignore[operator]
-    assert d._read("for ever")[2] is None  # type: ignore[index]
+    assert 50 < ttl <= 60  # type: ignore[operator]  # likewise
+    assert d._read("for ever")[2] is None  # type: ignore[index]  # likewise
 
 
 class _OnlyOnce:
