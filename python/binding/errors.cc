@@ -2,6 +2,8 @@
 
 #include <cerrno>
 
+#include "python/binding/interpreter.h"
+
 namespace segdict::python {
 namespace {
 
@@ -23,14 +25,9 @@ nb::object Text(const std::string& text) {
   return nb::steal(PyUnicode_DecodeFSDefaultAndSize(text.data(), static_cast<Py_ssize_t>(text.size())));
 }
 
-void SetText(PyObject* type, const absl::Status& status) {
-  const nb::object text = Text(std::string(status.message()));
-  if (text.is_valid()) PyErr_SetObject(type, text.ptr());
-}
-
 // FullError("exceeds available storage") from MemoryError(what is full).
-void SetFull(const absl::Status& status) {
-  SetText(PyExc_MemoryError, status);
+void SetFull(PyObject* text) {
+  PyErr_SetObject(PyExc_MemoryError, text);
   PyObject *type, *cause, *trace;
   PyErr_Fetch(&type, &cause, &trace);
   PyErr_NormalizeException(&type, &cause, &trace);
@@ -50,15 +47,60 @@ void SetFull(const absl::Status& status) {
   PyErr_Restore(full_type, full, full_trace);
 }
 
-void SetOs(int number, const absl::Status& status, const std::string& where) {
-  const nb::object text = Text(std::string(status.message()));
-  const nb::object file = Text(where);
-  if (!text.is_valid() || !file.is_valid()) return;
-  // OSError(errno, text, filename) makes the subclass: FileNotFoundError and so on.
-  PyObject* const error = PyObject_CallFunction(PyExc_OSError, "iOO", number, text.ptr(), file.ptr());
+// Sets type(*arguments), made now: PyErr_SetObject would take a tuple for several arguments.
+void SetMade(PyObject* type, PyObject* arguments) {
+  PyObject* const error = arguments == nullptr ? nullptr : PyObject_CallObject(type, arguments);
+  Py_XDECREF(arguments);
   if (error == nullptr) return;
   PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error)), error);
   Py_DECREF(error);
+}
+
+void Set(const absl::Status& status, PyObject* text, PyObject* key) {
+  switch (status.code()) {
+    case absl::StatusCode::kNotFound:
+      return SetMade(PyExc_KeyError, PyTuple_Pack(1, key != nullptr ? key : Py_None));
+    case absl::StatusCode::kResourceExhausted:
+      return SetFull(text);
+    case absl::StatusCode::kDataLoss:
+      return PyErr_SetObject(errors.corrupt, text);
+    case absl::StatusCode::kAborted:
+      return PyErr_SetObject(errors.contention, text);
+    case absl::StatusCode::kDeadlineExceeded:
+      return PyErr_SetObject(errors.timeout, text);
+    case absl::StatusCode::kInvalidArgument:  // a value that is too long for any dict of this size
+      return SetFull(text);
+    case absl::StatusCode::kOutOfRange:
+      return PyErr_SetObject(PyExc_OverflowError, text);
+    case absl::StatusCode::kFailedPrecondition:
+      // The library's words are its interface here: it has one code for them.
+      if (status.message().find("closed") != std::string::npos) return PyErr_SetObject(errors.closed, text);
+      if (status.message().find("read-only") != std::string::npos) return PyErr_SetObject(errors.read_only, text);
+      return PyErr_SetObject(PyExc_RuntimeError, text);
+    default:
+      return PyErr_SetObject(PyExc_RuntimeError, text);
+  }
+}
+
+void SetOpen(const absl::Status& status, PyObject* text, PyObject* file) {
+  // OSError(errno, text, filename) makes the subclass: FileNotFoundError and so on.
+  const auto set = [&](int number) { SetMade(PyExc_OSError, Py_BuildValue("(iOO)", number, text, file)); };
+  switch (status.code()) {
+    case absl::StatusCode::kNotFound:
+      return set(ENOENT);
+    case absl::StatusCode::kAlreadyExists:
+      return set(EEXIST);
+    case absl::StatusCode::kPermissionDenied:
+      return set(EACCES);
+    case absl::StatusCode::kResourceExhausted:
+      return set(ENOSPC);
+    case absl::StatusCode::kFailedPrecondition:
+      return PyErr_SetObject(errors.format, text);
+    case absl::StatusCode::kInvalidArgument:
+      return PyErr_SetObject(PyExc_ValueError, text);
+    default:
+      return Set(status, text, nullptr);
+  }
 }
 
 }  // namespace
@@ -77,33 +119,8 @@ void ImportErrors(nb::module_& module) {
 
 void SetError(const absl::Status& status, PyObject* key) {
   if (PyErr_Occurred() != nullptr) return;
-  switch (status.code()) {
-    case absl::StatusCode::kNotFound: {
-      // Called, since PyErr_SetObject would take a tuple for several arguments.
-      nb::object error = nb::steal(PyObject_CallOneArg(PyExc_KeyError, key != nullptr ? key : Py_None));
-      if (error.is_valid()) PyErr_SetObject(PyExc_KeyError, error.ptr());
-      return;
-    }
-    case absl::StatusCode::kResourceExhausted:
-      return SetFull(status);
-    case absl::StatusCode::kDataLoss:
-      return SetText(errors.corrupt, status);
-    case absl::StatusCode::kAborted:
-      return SetText(errors.contention, status);
-    case absl::StatusCode::kDeadlineExceeded:
-      return SetText(errors.timeout, status);
-    case absl::StatusCode::kInvalidArgument:  // a value that is too long for any dict of this size
-      return SetFull(status);
-    case absl::StatusCode::kOutOfRange:
-      return SetText(PyExc_OverflowError, status);
-    case absl::StatusCode::kFailedPrecondition:
-      // The library's words are its interface here: it has one code for them.
-      if (status.message().find("closed") != std::string::npos) return SetText(errors.closed, status);
-      if (status.message().find("read-only") != std::string::npos) return SetText(errors.read_only, status);
-      return SetText(PyExc_RuntimeError, status);
-    default:
-      return SetText(PyExc_RuntimeError, status);
-  }
+  const nb::object text = Text(std::string(status.message()));
+  if (text.is_valid()) TakeInterpreter([&] { Set(status, text.ptr(), key); });
 }
 
 void Throw(const absl::Status& status, PyObject* key) {
@@ -111,35 +128,31 @@ void Throw(const absl::Status& status, PyObject* key) {
   ThrowSet();
 }
 
+void ThrowSet() {
+#if PY_VERSION_HEX < 0x030C0000
+  // Else nanobind makes the exception's object, where its constructor may run.
+  TakeInterpreter([] {
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyErr_NormalizeException(&type, &value, &trace);
+    PyErr_Restore(type, value, trace);
+  });
+#endif
+  throw nb::python_error();
+}
+
 void ThrowOpen(const absl::Status& status, const std::string& where) {
-  switch (status.code()) {
-    case absl::StatusCode::kNotFound:
-      SetOs(ENOENT, status, where);
-      break;
-    case absl::StatusCode::kAlreadyExists:
-      SetOs(EEXIST, status, where);
-      break;
-    case absl::StatusCode::kPermissionDenied:
-      SetOs(EACCES, status, where);
-      break;
-    case absl::StatusCode::kResourceExhausted:
-      SetOs(ENOSPC, status, where);
-      break;
-    case absl::StatusCode::kFailedPrecondition:
-      SetText(errors.format, status);
-      break;
-    case absl::StatusCode::kInvalidArgument:
-      SetText(PyExc_ValueError, status);
-      break;
-    default:
-      SetError(status, nullptr);
+  const nb::object text = Text(std::string(status.message()));
+  const nb::object file = Text(where);
+  if (text.is_valid() && file.is_valid() && PyErr_Occurred() == nullptr) {
+    TakeInterpreter([&] { SetOpen(status, text.ptr(), file.ptr()); });
   }
   ThrowSet();
 }
 
 void SetUndecodable(const std::string& reason) {
   // The exception's own constructor takes the bytes; here there is a reason instead.
-  PyErr_SetString(errors.deserialization, reason.c_str());
+  TakeInterpreter([&] { PyErr_SetString(errors.deserialization, reason.c_str()); });
 }
 
 }  // namespace segdict::python

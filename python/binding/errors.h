@@ -21,7 +21,8 @@ void SetError(const absl::Status& status, PyObject* key);
 
 // The same, thrown.
 [[noreturn]] void Throw(const absl::Status& status, PyObject* key = nullptr);
-[[noreturn]] inline void ThrowSet() { throw nb::python_error(); }
+// The Python error that is set, thrown.
+[[noreturn]] void ThrowSet();
 
 // For a status of making, opening or unlinking: an OSError where the operating system has a word for it.
 [[noreturn]] void ThrowOpen(const absl::Status& status, const std::string& where);

@@ -1,18 +1,24 @@
 // Giving the interpreter's lock away and taking it again, and calling into Python, where others may take it.
 //
 // When the interpreter ends, it ends the threads that are left (daemons) as they take its lock, by unwinding their
-// stacks. Destructors and the library are not made for that (they would give references back without the lock): here
-// such a thread waits for the end of the process. So no frame with a destructor may lie between these functions and the
-// interpreter.
+// stacks. Destructors and the library are not made for that (they would give references back without the lock), and
+// nanobind takes it for an exception and aborts: here such a thread waits for the end of the process. So no frame with
+// a destructor, and none that is noexcept, may lie between these functions and the interpreter.
+//
+// Everything that may run the program's code takes the lock: its methods (__hash__, __float__, ...), imports, buffers,
+// finalizers when a reference is given back, and, up to Python 3.11, the garbage collection for which a new tuple,
+// list, dict or exception may be the occasion.
 #ifndef SEGDICT_PYTHON_BINDING_INTERPRETER_H_
 #define SEGDICT_PYTHON_BINDING_INTERPRETER_H_
 
-#include <Python.h>
+#include <nanobind/nanobind.h>
 #include <unistd.h>
 
 #include <utility>
 
 namespace segdict::python {
+
+namespace nb = nanobind;
 
 // Calls `body`, which may take the lock; throws nothing.
 template <class Body>
@@ -43,6 +49,50 @@ inline PyObject* CallModule(const char* module, const char* function, PyObject* 
   });
 }
 
+// A reference that may be the last one to an object of the program.
+class Owned : public nb::object {
+ public:
+  Owned() = default;
+  // Takes a new reference, or null.
+  explicit Owned(PyObject* made) : nb::object(made, nb::detail::steal_t()) {}
+  Owned(nb::object&& other) noexcept : nb::object(std::move(other)) {}  // NOLINT(google-explicit-constructor)
+  Owned(Owned&&) noexcept = default;
+  Owned& operator=(Owned&& other) noexcept {
+    std::swap(m_ptr, other.m_ptr);
+    return *this;
+  }
+  ~Owned() { Reset(); }
+
+  void Reset() {
+    TakeInterpreter([this] { Py_XDECREF(std::exchange(m_ptr, nullptr)); });
+  }
+};
+
+// The memory of an object of the program while it lives.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() {
+    if (view_.obj != nullptr) TakeInterpreter([this] { PyBuffer_Release(&view_); });
+  }
+  // Once at the most. False with the Python error set.
+  bool Get(PyObject* object, int flags) {
+    return TakeInterpreter([&] { return PyObject_GetBuffer(object, &view_, flags); }) == 0;
+  }
+  char* data() const { return static_cast<char*>(view_.buf); }
+  size_t size() const { return static_cast<size_t>(view_.len); }
+
+ private:
+  Py_buffer view_{};
+};
+
+// The Python error goes, and its traceback with what the frames there hold.
+inline void ClearError() {
+  TakeInterpreter([] { PyErr_Clear(); });
+}
+
 // The state that this thread took off when it gave the lock away; null while it has the lock. PyGILState_Check does not
 // tell: once the process has had another interpreter, it says that every thread has the lock.
 inline constinit thread_local PyThreadState* taken_off = nullptr;
@@ -59,6 +109,15 @@ class Released {
   Released(const Released&) = delete;
   Released& operator=(const Released&) = delete;
   ~Released() { TakeInterpreterBack(); }
+};
+
+// With the lock again while it lives, where it was given away.
+class Retaken {
+ public:
+  Retaken() { TakeInterpreterBack(); }
+  Retaken(const Retaken&) = delete;
+  Retaken& operator=(const Retaken&) = delete;
+  ~Retaken() { GiveInterpreter(); }
 };
 
 }  // namespace segdict::python

@@ -26,6 +26,14 @@ void PutBytes(char kind, const char* data, size_t n, std::string* out) {
   out->append(data, n);
 }
 
+// The UTF-8 of a str; null if there are lone surrogates.
+std::string_view Utf8(PyObject* text) {
+  Py_ssize_t n = 0;
+  const char* const data = TakeInterpreter([&] { return PyUnicode_AsUTF8AndSize(text, &n); });
+  if (data == nullptr) ClearError();
+  return {data, static_cast<size_t>(n)};
+}
+
 // The UTF-8 of a str; lone surrogates as if they were characters. A new bytes object, or null.
 PyObject* SurrogateBytes(PyObject* text) { return PyUnicode_AsEncodedString(text, "utf-8", "surrogatepass"); }
 
@@ -38,10 +46,10 @@ PyObject* CallHelper(const char* name, std::string_view bytes) {
 }
 
 // Appends the item of a bytes object that a helper made; null: it failed.
-bool PutMade(char kind, nb::object made, std::string* out) {
+bool PutMade(char kind, const Owned& made, std::string* out) {
   if (!made.is_valid()) return false;
-  if (PyBytes_CheckExact(made.ptr()) == 0) {
-    PyErr_SetString(PyExc_TypeError, "a key's helper made no bytes");
+  if (!PyBytes_Check(made.ptr())) {
+    PyErr_Format(PyExc_TypeError, "bytes are expected, not '%.100s'", Py_TYPE(made.ptr())->tp_name);
     return false;
   }
   PutBytes(kind, PyBytes_AS_STRING(made.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(made.ptr())), out);
@@ -98,13 +106,10 @@ class Encoder {
  private:
   bool Text(PyObject* key) {
     exact_ = exact_ && PyUnicode_CheckExact(key);
-    Py_ssize_t n = 0;
-    if (const char* const data = PyUnicode_AsUTF8AndSize(key, &n); data != nullptr) {
-      PutBytes('s', data, static_cast<size_t>(n), &out_);
-      return true;
-    }
-    PyErr_Clear();
-    return PutMade('s', nb::steal(SurrogateBytes(key)), &out_);
+    const std::string_view utf8 = Utf8(key);
+    if (utf8.data() == nullptr) return PutMade('s', Owned(SurrogateBytes(key)), &out_);
+    PutBytes('s', utf8.data(), utf8.size(), &out_);
+    return true;
   }
 
   bool Int(PyObject* key) {
@@ -123,7 +128,7 @@ class Encoder {
       PutBytes('i', bytes, n, &out_);
       return true;
     }
-    return PutMade('i', nb::steal(CallHelper("int_to_bytes", key)), &out_);
+    return PutMade('i', Owned(CallHelper("int_to_bytes", key)), &out_);
   }
 
   bool Float(double value) {
@@ -158,11 +163,11 @@ class Encoder {
   bool Set(PyObject* key, int depth) {
     exact_ = exact_ && PyFrozenSet_CheckExact(key);
     std::vector<std::string> items;
-    nb::object iterator = nb::steal(PyObject_GetIter(key));
+    const Owned iterator(TakeInterpreter([&] { return PyObject_GetIter(key); }));
     if (!iterator.is_valid()) return false;
     const auto next_item = [&] { return TakeInterpreter([&] { return PyIter_Next(iterator.ptr()); }); };
     while (PyObject* const next = next_item()) {
-      nb::object item = nb::steal(next);
+      const Owned item(next);
       Encoder encoder(pickle_, &items.emplace_back());
       if (!encoder.Item(item.ptr(), depth + 1)) return false;
       exact_ = exact_ && encoder.exact();
@@ -179,7 +184,7 @@ class Encoder {
   bool Other(PyObject* key, int depth) {
     if (TakeInterpreter([&] { return PyObject_Hash(key); }) == -1) return false;  // "unhashable type"
     if (PyNumber_Check(key) != 0) {
-      nb::object number = nb::steal(CallHelper("equal_number", key));
+      const Owned number(CallHelper("equal_number", key));
       if (!number.is_valid()) return false;
       if (!number.is_none()) {
         exact_ = false;
@@ -191,7 +196,7 @@ class Encoder {
                    Py_TYPE(key)->tp_name);
       return false;
     }
-    return PutMade('p', nb::steal(CallHelper("pickle_key", key)), &out_);
+    return PutMade('p', Owned(CallHelper("pickle_key", key)), &out_);
   }
 
   const bool pickle_;
@@ -205,7 +210,7 @@ class Decoder {
 
   // One item that is all there is.
   PyObject* All() {
-    nb::object item = nb::steal(Item(0));
+    Owned item(Item(0));
     if (item.is_valid() && !rest_.empty()) return Bad();
     return item.release().ptr();
   }
@@ -286,17 +291,18 @@ class Decoder {
 
   PyObject* Collection(char kind, size_t n, int depth) {
     // Room is made for what is there, not for what the length promises: it is wrong if the bytes are damaged.
-    std::vector<nb::object> made;
+    std::vector<Owned> made;
     for (size_t i = 0; i < n; ++i) {
-      made.push_back(nb::steal(Item(depth + 1)));
+      made.emplace_back(Item(depth + 1));
       if (!made.back().is_valid()) return nullptr;
     }
-    nb::object items = nb::steal(PyTuple_New(static_cast<Py_ssize_t>(n)));
+    Owned items(TakeInterpreter([&] { return PyTuple_New(static_cast<Py_ssize_t>(n)); }));
     if (!items.is_valid()) return nullptr;
     for (size_t i = 0; i < n; ++i) {
       PyTuple_SET_ITEM(items.ptr(), static_cast<Py_ssize_t>(i), made[i].release().ptr());
     }
-    return kind == 't' ? items.release().ptr() : PyFrozenSet_New(items.ptr());
+    if (kind == 't') return items.release().ptr();
+    return TakeInterpreter([&] { return PyFrozenSet_New(items.ptr()); });
   }
 
   std::string_view rest_;
@@ -309,11 +315,8 @@ bool Key::EncodeOther(PyObject* key, bool pickle) {
   bool exact = true;
   if (PyUnicode_Check(key)) {
     exact = PyUnicode_CheckExact(key);
-    Py_ssize_t n = 0;
-    if (const char* const data = PyUnicode_AsUTF8AndSize(key, &n); data != nullptr) {
-      view_ = {data, static_cast<size_t>(n)};
-    } else {
-      PyErr_Clear();
+    view_ = Utf8(key);
+    if (view_.data() == nullptr) {
       nb::object bytes = nb::steal(SurrogateBytes(key));
       if (!bytes.is_valid()) return false;
       bytes_.assign(PyBytes_AS_STRING(bytes.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(bytes.ptr())));
@@ -333,9 +336,9 @@ bool Key::EncodeOther(PyObject* key, bool pickle) {
   if (!exact && PyFloat_CheckExact(key)) {
     const double value = PyFloat_AS_DOUBLE(key);
     carried_.assign(1, 'f').append(reinterpret_cast<const char*>(&value), sizeof(value));
-  } else if (!exact && pickle && !PutMade('p', nb::steal(CallHelper("pickle_key", key)), &carried_)) {
+  } else if (!exact && pickle && !PutMade('p', Owned(CallHelper("pickle_key", key)), &carried_)) {
     if (PyErr_ExceptionMatches(PyExc_Exception) == 0) return false;  // Ctrl-C
-    PyErr_Clear();
+    ClearError();
   }
   if (!fits && carried_.empty()) {
     if (PyUnicode_Check(key)) {

@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <functional>
+#include <vector>
 
 #include "python/binding/interpreter.h"
 #include "python/binding/table.h"
@@ -168,16 +169,26 @@ nb::list ListSegments() {
 
 }  // namespace
 
-NB_MODULE(_core, m) {
+// The library's exceptions and nanobind's types are one for the process: a second interpreter that takes them over, and
+// ends, leaves the first without.
+int RefuseOtherInterpreters(PyObject*) {
+  if (PyInterpreterState_Get() == PyInterpreterState_Main()) return 0;
+  PyErr_SetString(PyExc_ImportError, "segdict can be imported by the main interpreter of a process only");
+  return -1;
+}
+
+// Named so for PyInit__core, which lets the refusal come first.
+NB_MODULE(nanobind_core, m) {
   nb::set_leak_warnings(false);  // objects that live as long as the interpreter are no leak
   nb::module_ errors = nb::module_::import_("segdict.errors");
   ImportErrors(errors);
 
-  nb::class_<Version>(m, "Token").def(nb::self == nb::self).def("__hash__", [](const Version& v) {
-    return std::hash<uint64_t>()(v.slot * 0x9e3779b97f4a7c15 + v.seq);
-  });
+  nb::class_<Version>(m, "Token", "One state of one entry: equal tokens, unchanged entry.")
+      .def(nb::self == nb::self)
+      .def("__hash__", [](const Version& v) { return std::hash<uint64_t>()(v.slot * 0x9e3779b97f4a7c15 + v.seq); });
 
-  nb::class_<Section>(m, "Section", nb::type_slots(section_slots))
+  nb::class_<Section>(m, "Section", nb::type_slots(section_slots),
+                      "What lock() gives, for `with`; each thread needs one of its own.")
       .def("__enter__",
            [](nb::object self) {
              nb::cast<Section&>(self).Enter();
@@ -192,40 +203,61 @@ NB_MODULE(_core, m) {
            "trusted_owners"_a = std::vector<uint32_t>(), "huge_pages"_a = false, "prefault"_a = false,
            "exclude_from_core_dumps"_a = false, "native"_a = true, "pickle"_a = true, "dump"_a = nb::none(),
            "load"_a = nb::none())
-      .def("get", &Table::Get, "key"_a.none(), "default"_a = nb::none())
+      .def("get", &Table::Get, "key"_a.none(), "default"_a = nb::none(),
+           "The value, or `default` if the key is not there.")
       .def("_read", &Table::Read, "key"_a.none())
+      .def("_ttl", &Table::Ttl, "key"_a.none())
       .def("_get_many", &Table::GetMany, "keys"_a)
-      .def("read_into", &Table::ReadInto, "key"_a.none(), "buffer"_a)
-      .def("set", &Table::Set, "key"_a.none(), "value"_a.none(), "ttl"_a = nb::none())
-      .def("add", &Table::Add, "key"_a.none(), "value"_a.none(), "ttl"_a = nb::none())
-      .def("replace", &Table::Replace, "key"_a.none(), "value"_a.none(), "ttl"_a = nb::none())
+      .def("read_into", &Table::ReadInto, "key"_a.none(), "buffer"_a,
+           "Copies a value of bytes into a writable buffer, and returns its length.\n\nKeyError if the key is not "
+           "there, TypeError if the value is not bytes, ValueError if it is longer than the buffer;\nthe buffer then "
+           "is as it was, unless somebody else overwrites the value meanwhile.")
+      .def("set", &Table::Set, "key"_a.none(), "value"_a.none(), "ttl"_a = nb::none(),
+           "Sets the value, with a time to live in seconds; None: for ever; ``...``: an entry that is there keeps its "
+           "own.")
+      .def("add", &Table::Add, "key"_a.none(), "value"_a.none(), "ttl"_a = nb::none(),
+           "Sets the value if the key is not there; whether it was so. Atomic.")
+      .def("replace", &Table::Replace, "key"_a.none(), "value"_a.none(), "ttl"_a = nb::none(),
+           "Sets the value if the key is there; whether it was so. Atomic.")
       .def("_delete", &Table::Delete, "key"_a.none())
       .def("_increment", &Table::Increment, "key"_a.none(), "delta"_a, "initial"_a = nb::none(), "ttl"_a = nb::none())
       .def("_compare_and_set", &Table::CompareAndSet, "key"_a.none(), "token"_a, "value"_a.none(), "ttl"_a = nb::none())
       .def("_compare_and_delete", &Table::CompareAndDelete, "key"_a.none(), "token"_a)
       .def("_move_to_end", &Table::MoveToEnd, "key"_a.none())
-      .def("touch", &Table::Touch, "key"_a.none(), "ttl"_a = nb::none())
+      .def("touch", &Table::Touch, "key"_a.none(), "ttl"_a = nb::none(),
+           "Gives the entry another time to live, from now; whether it was there.")
       .def("_pop", &Table::Pop, "key"_a.none(), "default"_a.none())
-      .def("popitem", &Table::PopItem)
-      .def("clear", &Table::Clear)
-      .def("sweep", &Table::Sweep)
+      .def("popitem", &Table::PopItem,
+           "Takes out an entry: the last inserted if the dict is ordered, any otherwise. O(n).")
+      .def("clear", &Table::Clear, "Deletes what is there when it comes by, entry by entry.")
+      .def("sweep", &Table::Sweep,
+           "Reclaims all expired entries now, and returns how many. Never necessary: writers do it as they pass. O(n).")
       .def(
           "_entries",
           [](Table& self, const std::string& what, bool reverse) { return self.Entries(ToWhat(what), reverse); },
           "what"_a, "reverse"_a = false)
-      .def("stats", &Table::GetStats)
-      .def("verify", &Table::Verify)
-      .def("recover", &Table::Recover)
-      .def("lock", [](nb::object self) { return Section(std::move(self)); })
-      .def("close", &Table::Close)
-      .def_prop_ro("closed", &Table::closed)
+      .def("stats", &Table::GetStats, "Entries, load, lookup lengths, memory and writers, counted now. O(n).")
+      .def("verify", &Table::Verify,
+           "Checks every invariant of the memory; the violations, a sentence each (the first 100). O(n).")
+      .def("recover", &Table::Recover,
+           "Finishes or undoes now what dead writers left, and returns how many there were. Never necessary.")
+      .def(
+          "lock", [](nb::object self) { return Section(std::move(self)); },
+          "A section: ``with d.lock():``.\n\nSerialized with all other sections, and with every write of handles with "
+          "``lock=True``, in all processes. Reads are\nnot held up. May be entered again by the thread that is inside; "
+          "if that dies, the lock is free again.")
+      .def("close", &Table::Close,
+           "Ends the use of this handle; the dict stays. Calls of other threads that are under way finish.")
+      .def_prop_ro("closed", &Table::closed, "Whether this handle was closed.")
       .def("_limit_entries", &Table::LimitEntries, "bytes"_a)
-      .def_prop_ro("capacity", &Table::capacity)
-      .def_prop_ro("value_bytes", &Table::value_bytes)
-      .def_prop_ro("segment_bytes", &Table::segment_bytes);
+      .def_prop_ro("capacity", &Table::capacity, "Entries that fit at least.")
+      .def_prop_ro("value_bytes", &Table::value_bytes,
+                   "Bytes for keys and values that do not fit into their slot, as promised when the dict was made.")
+      .def_prop_ro("segment_bytes", &Table::segment_bytes, "Bytes of memory, all together.");
 
   m.def("unlink", &Unlink, "kind"_a, "where"_a);
-  m.def("list_segments", &ListSegments);
+  m.def("list_segments", &ListSegments,
+        "The dicts in /dev/shm that this process may read: their name, size, capacity, owner and mode.");
   m.def(
       "value_bytes_for",
       [](size_t key_length, uint64_t value_length, uint64_t value_bytes, uint32_t slot_size, bool ordered,
@@ -235,6 +267,21 @@ NB_MODULE(_core, m) {
       },
       "key_length"_a, "value_length"_a, nb::kw_only(), "value_bytes"_a, "slot_size"_a = 64, "ordered"_a = false,
       "with_ttl"_a = false);
+}
+
+extern "C" NB_EXPORT PyObject* PyInit__core() {
+  PyObject* const made = PyInit_nanobind_core();
+  if (made == nullptr) return nullptr;
+  auto* const definition = reinterpret_cast<PyModuleDef*>(made);
+  // What the interpreter runs for each module that it makes of this definition; an empty slot is the last.
+  static std::vector<PyModuleDef_Slot> slots = [definition] {
+    std::vector<PyModuleDef_Slot> all = {{Py_mod_exec, reinterpret_cast<void*>(RefuseOtherInterpreters)}};
+    for (const PyModuleDef_Slot* slot = definition->m_slots; slot->slot != 0; ++slot) all.push_back(*slot);
+    all.push_back({0, nullptr});
+    return all;
+  }();
+  definition->m_slots = slots.data();
+  return made;
 }
 
 }  // namespace segdict::python

@@ -1,8 +1,8 @@
 #include "python/binding/table.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -12,6 +12,8 @@
 
 namespace segdict::python {
 namespace {
+
+constexpr size_t kShort = 512;  // values that are copied to the stack first
 
 // Of a thread, for the life of the process: the system gives its own number for one to the next when it has ended.
 uint64_t ThisThread() {
@@ -24,19 +26,22 @@ uint64_t ThisThread() {
 class GilBlocking : public Blocking {
  public:
   bool Sleep(absl::FunctionRef<void()> sleep) override {
-    if (taken_off != nullptr) {
-      // Within a long copy.
-      sleep();
-      TakeInterpreterBack();
-      const bool go_on = PyErr_CheckSignals() == 0;
-      GiveInterpreter();
-      return go_on;
+    if (taken_off == nullptr) {
+      {
+        const Released released;
+        sleep();
+      }
+      return GoOn();
     }
-    {
-      const Released released;
-      sleep();
-    }
-    return PyErr_CheckSignals() == 0;
+    // Within a long copy.
+    sleep();
+    const Retaken retaken;
+    return GoOn();
+  }
+
+ private:
+  static bool GoOn() {
+    return TakeInterpreter([] { return PyErr_CheckSignals(); }) == 0;
   }
 };
 
@@ -82,24 +87,49 @@ void Encode(Key& key, nb::handle object, const Codec& codec) {
   if (!key.Encode(object.ptr(), codec.pickle)) ThrowSet();
 }
 
-// Runs `body` without the interpreter's lock if it copies much.
+// Runs `body` without the interpreter's lock.
 template <class Body>
-auto Copying(size_t bytes, Body&& body) {
-  if (bytes < kLongCopy) return body();
+auto Unlocked(Body&& body) {
   const Released released;
   return body();
+}
+
+// The same if it copies much.
+template <class Body>
+auto Copying(size_t bytes, Body&& body) {
+  return bytes < kLongCopy ? body() : Unlocked(body);
+}
+
+nb::object Seconds(absl::Duration ttl) {
+  if (ttl == absl::InfiniteDuration()) return nb::none();
+  return nb::float_(absl::ToDoubleSeconds(ttl));
+}
+
+template <class... Items>
+nb::object Tuple(const Items&... items) {
+  PyObject* const tuple = TakeInterpreter([&] { return PyTuple_Pack(sizeof...(items), items.ptr()...); });
+  if (tuple == nullptr) ThrowSet();
+  return nb::steal(tuple);
+}
+
+// Throws if a value of this type and length cannot be read into a buffer of `room` bytes.
+void CheckReadable(uint8_t type, size_t length, size_t room) {
+  if (type != static_cast<uint8_t>(Type::kBytes) && type != kByteArray) throw nb::type_error("the value is not bytes");
+  if (length > room) {
+    throw nb::value_error(absl::StrCat("the value has ", length, " bytes, the buffer ", room).c_str());
+  }
 }
 
 }  // namespace
 
 Location ToLocation(const std::string& kind, nb::handle where) {
   if (kind == "fd") {
-    const int fd = PyObject_AsFileDescriptor(where.ptr());
+    const int fd = TakeInterpreter([&] { return PyObject_AsFileDescriptor(where.ptr()); });
     if (fd < 0) ThrowSet();
     return Descriptor(fd);
   }
   PyObject* encoded = nullptr;
-  if (PyUnicode_FSConverter(where.ptr(), &encoded) == 0) ThrowSet();
+  if (TakeInterpreter([&] { return PyUnicode_FSConverter(where.ptr(), &encoded); }) == 0) ThrowSet();
   const nb::object text = nb::steal(encoded);
   const std::string bytes(PyBytes_AS_STRING(text.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(text.ptr())));
   return kind == "path" ? Path(bytes) : Name(bytes);
@@ -127,23 +157,23 @@ Dict& Table::dict() {
   return *dict_;
 }
 
-nb::object Table::Decode(Type type, std::string_view bytes) {
-  nb::object value = nb::steal(DecodeValue(type, bytes, codec_));
+Owned Table::Decode(Type type, std::string_view bytes) {
+  Owned value(DecodeValue(type, bytes, codec_));
   if (!value.is_valid()) ThrowSet();
   return value;
 }
 
-nb::object Table::DecodeKeyOf(std::string_view key, Type type, std::string_view value) {
-  nb::object object;
+Owned Table::DecodeKeyOf(std::string_view key, Type type, std::string_view value) {
+  Owned object;
   if ((static_cast<uint8_t>(type) & kCarriesKey) != 0) {
     std::string_view carried, rest;
     if (!SplitCarried(value, &carried, &rest)) {
       SetUndecodable("Failed to deserialize data: the value is shorter than the key that it carries");
       ThrowSet();
     }
-    object = nb::steal(DecodeCarried(carried, codec_.pickle));
+    object = Owned(DecodeCarried(carried, codec_.pickle));
   } else {
-    object = nb::steal(DecodeKey(key, codec_.pickle));
+    object = Owned(DecodeKey(key, codec_.pickle));
   }
   if (!object.is_valid()) ThrowSet();
   return object;
@@ -161,59 +191,62 @@ PyObject* Table::Subscript(PyObject* key_object) {
 PyObject* Table::Look(PyObject* key_object, bool* missing) {
   Key key;
   if (!key.Encode(key_object, codec_.pickle)) return nullptr;
+  ValueInfo info;
+  return Fetch(key.view(), &info, missing);
+}
+
+PyObject* Table::Fetch(std::string_view key, ValueInfo* info, bool* missing) {
   if (!dict_.has_value()) [[unlikely]] {
     SetError(absl::FailedPreconditionError("this dict was closed"), nullptr);
     return nullptr;
   }
-  char buffer[512];
-  ValueInfo info;
-  const absl::Status status = dict_->Get(key.view(), buffer, &info);
+  char buffer[kShort];
+  const absl::Status status = dict_->Get(key, buffer, info);
   if (status.ok()) [[likely]]
-    return DecodeValue(info.type, {buffer, info.length}, codec_);
-  if (absl::IsOutOfRange(status)) return GetLong(key.view(), info, missing);
+    return DecodeValue(info->type, {buffer, info->length}, codec_);
+  if (absl::IsOutOfRange(status)) return FetchLong(key, info, missing);
   *missing = absl::IsNotFound(status);
-  if (!*missing) SetError(status, key_object);
+  if (!*missing) SetError(status, nullptr);
   return nullptr;
 }
 
 // Straight into the object that the value becomes, where that has its bytes as they are.
-PyObject* Table::GetLong(std::string_view key, ValueInfo info, bool* missing) {
+PyObject* Table::FetchLong(std::string_view key, ValueInfo* info, bool* missing) {
   const Use use(*this);
   for (;;) {
-    const auto type = static_cast<uint8_t>(info.type);
-    const size_t length = info.length;
-    nb::object object;
+    const auto type = static_cast<uint8_t>(info->type);
+    const size_t length = info->length;
+    Owned object;
     std::unique_ptr<char[]> scratch;
-    Py_buffer view{};
+    Buffer memory;
     char* to = nullptr;
-    if (info.type == Type::kBytes) {
-      object = nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(length)));
+    if (info->type == Type::kBytes) {
+      object = Owned(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(length)));
       if (!object.is_valid()) return nullptr;
       to = PyBytes_AS_STRING(object.ptr());
     } else if (type == kByteArray) {
-      object = nb::steal(PyByteArray_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(length)));
+      object = Owned(PyByteArray_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(length)));
       if (!object.is_valid()) return nullptr;
       to = PyByteArray_AS_STRING(object.ptr());
     } else if (type == kArray) {
       nb::object bytes = nb::steal(PyLong_FromSize_t(length));
-      object = nb::steal(bytes.is_valid() ? CallModule("segdict._arrays", "buffer", bytes.ptr()) : nullptr);
+      object = Owned(bytes.is_valid() ? CallModule("segdict._arrays", "buffer", bytes.ptr()) : nullptr);
       if (!object.is_valid()) return nullptr;
-      if (PyObject_GetBuffer(object.ptr(), &view, PyBUF_WRITABLE) != 0) return nullptr;
-      to = static_cast<char*>(view.buf);
+      if (!memory.Get(object.ptr(), PyBUF_WRITABLE)) return nullptr;
+      to = memory.data();
     } else {
       scratch.reset(new char[length]);
       to = scratch.get();
     }
-    const absl::Status status = Copying(length, [&] { return dict_->Get(key, {to, length}, &info); });
-    if (view.obj != nullptr) PyBuffer_Release(&view);
+    const absl::Status status = Copying(length, [&] { return dict_->Get(key, {to, length}, info); });
     if (absl::IsOutOfRange(status)) continue;
     if (!status.ok()) {
       *missing = absl::IsNotFound(status);
       if (!*missing) SetError(status, nullptr);
       return nullptr;
     }
-    if (scratch != nullptr) return DecodeValue(info.type, {to, info.length}, codec_);
-    if (info.length != length || static_cast<uint8_t>(info.type) != type) continue;  // overwritten meanwhile
+    if (scratch != nullptr) return DecodeValue(info->type, {to, info->length}, codec_);
+    if (info->length != length || static_cast<uint8_t>(info->type) != type) continue;  // overwritten meanwhile
     if (type == kArray) return CallModule("segdict._arrays", "view", object.ptr());
     return object.release().ptr();
   }
@@ -242,22 +275,28 @@ nb::object Table::Read(nb::handle key_object) {
   Key key;
   Encode(key, key_object, codec_);
   const Use use(*this);
-  std::string bytes;
-  Entry found;
-  const absl::Status status = dict().Visit(key.view(), [&](const Entry& entry) {
-    found = entry;
-    bytes.assign(entry.value);
-  });
-  if (absl::IsNotFound(status)) return nb::none();
-  if (!status.ok()) Throw(status, key_object.ptr());
-  const nb::object ttl =
-      found.ttl == absl::InfiniteDuration() ? nb::none() : nb::object(nb::float_(absl::ToDoubleSeconds(found.ttl)));
-  return nb::make_tuple(Decode(found.type, bytes), found.version, ttl);
+  ValueInfo info;
+  bool missing = false;
+  const Owned value(Fetch(key.view(), &info, &missing));
+  if (missing) return nb::none();
+  if (!value.is_valid()) ThrowSet();
+  const nb::object version = nb::cast(info.version);
+  const nb::object ttl = Seconds(info.ttl);
+  return Tuple(value, version, ttl);
+}
+
+nb::object Table::Ttl(nb::handle key_object) {
+  Key key;
+  Encode(key, key_object, codec_);
+  ValueInfo info;
+  const absl::Status status = dict().Get(key.view(), std::span<char>(), &info);
+  if (!status.ok() && !absl::IsOutOfRange(status)) Throw(status, key_object.ptr());
+  return Seconds(info.ttl);
 }
 
 nb::object Table::GetMany(nb::handle keys) {
   const Use use(*this);
-  const nb::object objects = nb::steal(TakeInterpreter([&] { return PySequence_List(keys.ptr()); }));
+  const Owned objects(TakeInterpreter([&] { return PySequence_List(keys.ptr()); }));
   if (!objects.is_valid()) ThrowSet();
   const auto object = [&](size_t i) { return PyList_GET_ITEM(objects.ptr(), static_cast<Py_ssize_t>(i)); };
   const auto n = static_cast<size_t>(PyList_GET_SIZE(objects.ptr()));
@@ -267,14 +306,16 @@ nb::object Table::GetMany(nb::handle keys) {
     Encode(encoded[i], object(i), codec_);
     views[i] = encoded[i].view();
   }
-  nb::dict found;
+  Owned found(TakeInterpreter(PyDict_New));
+  if (!found.is_valid()) ThrowSet();
   bool failed = false;
-  const absl::Status status = dict().GetMany(views, [&](size_t i, const Entry* entry) {
+  const auto put = [&](size_t i, const Entry* entry) {
     if (entry == nullptr || failed) return;
-    nb::object value = nb::steal(DecodeValue(entry->type, entry->value, codec_));
+    const Owned value(DecodeValue(entry->type, entry->value, codec_));
     failed =
         !value.is_valid() || TakeInterpreter([&] { return PyDict_SetItem(found.ptr(), object(i), value.ptr()); }) != 0;
-  });
+  };
+  const absl::Status status = dict().GetMany(views, put);
   if (failed) ThrowSet();
   if (!status.ok()) Throw(status);
   return found;
@@ -283,55 +324,50 @@ nb::object Table::GetMany(nb::handle keys) {
 uint64_t Table::ReadInto(nb::handle key_object, nb::handle buffer) {
   Key key;
   Encode(key, key_object, codec_);
-  struct View {
-    Py_buffer buffer{};
-    ~View() {
-      if (buffer.obj != nullptr) PyBuffer_Release(&buffer);
-    }
-  } view;
-  if (PyObject_GetBuffer(buffer.ptr(), &view.buffer, PyBUF_WRITABLE) != 0) {
+  Buffer memory;
+  if (!memory.Get(buffer.ptr(), PyBUF_WRITABLE)) {
     if (PyErr_ExceptionMatches(PyExc_BufferError) == 0 && PyErr_ExceptionMatches(PyExc_TypeError) == 0) ThrowSet();
-    PyErr_Clear();
+    ClearError();
     throw nb::type_error("read_into needs a writable, contiguous buffer");
   }
   const Use use(*this);
-  const auto size = static_cast<size_t>(view.buffer.len);
-  ValueInfo info;
+  const std::span<char> to(memory.data(), memory.size());
   Dict& table = dict();
-  const absl::Status status = Copying(size, [&] {
-    return table.Get(key.view(), {static_cast<char*>(view.buffer.buf), size}, &info);
-  });
-  if ((absl::IsOutOfRange(status) || status.ok()) && (static_cast<uint8_t>(info.type) & kCarriesKey) != 0) {
-    return ReadRest(key.view(), key_object, {static_cast<char*>(view.buffer.buf), size});
+  // What cannot be read leaves the buffer as it is: so the value is looked at first, and copied a second time if it is
+  // short.
+  char bytes[kShort];
+  ValueInfo info;
+  absl::Status status = table.Get(key.view(), bytes, &info);
+  const bool is_short = status.ok();
+  for (bool copied = is_short;; copied = true) {
+    if (!status.ok() && !absl::IsOutOfRange(status)) Throw(status, key_object.ptr());
+    const auto type = static_cast<uint8_t>(info.type);
+    if ((type & kCarriesKey) != 0) return ReadRest(key.view(), key_object, info.length, to);
+    CheckReadable(type, info.length, to.size());
+    if (copied) break;
+    status = Copying(info.length, [&] { return table.Get(key.view(), to, &info); });
   }
-  if (absl::IsOutOfRange(status)) throw nb::value_error(std::string(status.message()).c_str());
-  if (!status.ok()) Throw(status, key_object.ptr());
-  if (info.type != Type::kBytes && static_cast<uint8_t>(info.type) != kByteArray) {
-    throw nb::type_error("the value is not bytes");
-  }
+  if (is_short) std::copy_n(bytes, info.length, to.data());
   return info.length;
 }
 
 // ReadInto for a value that carries its key.
-uint64_t Table::ReadRest(std::string_view key, nb::handle key_object, std::span<char> buffer) {
+uint64_t Table::ReadRest(std::string_view key, nb::handle key_object, size_t length, std::span<char> buffer) {
   std::string bytes;
   Type type{};
-  const absl::Status status = dict().Visit(key, [&](const Entry& entry) {
+  Dict& table = dict();
+  const auto take = [&](const Entry& entry) {
     type = entry.type;
     bytes.assign(entry.value);
-  });
+  };
+  const absl::Status status = Copying(length, [&] { return table.Visit(key, take); });
   if (!status.ok()) Throw(status, key_object.ptr());
   std::string_view carried, value = bytes;
   if ((static_cast<uint8_t>(type) & kCarriesKey) != 0 && !SplitCarried(bytes, &carried, &value)) {
     SetUndecodable("Failed to deserialize data: the value is shorter than the key that it carries");
     ThrowSet();
   }
-  const auto plain = static_cast<uint8_t>(static_cast<uint8_t>(type) & ~kCarriesKey);
-  if (plain != static_cast<uint8_t>(Type::kBytes) && plain != kByteArray)
-    throw nb::type_error("the value is not bytes");
-  if (value.size() > buffer.size()) {
-    throw nb::value_error(absl::StrCat("the value has ", value.size(), " bytes, the buffer ", buffer.size()).c_str());
-  }
+  CheckReadable(static_cast<uint8_t>(static_cast<uint8_t>(type) & ~kCarriesKey), value.size(), buffer.size());
   value.copy(buffer.data(), value.size());
   return value.size();
 }
@@ -407,8 +443,8 @@ bool Table::SetIf(nb::handle key_object, nb::handle value_object, nb::handle ttl
   const WriteOptions options = ToOptions(ttl, value.type());
   const Use use(*this);
   Dict& table = dict();
-  const std::string_view bytes = value.Joined();
-  const absl::Status status = Copying(bytes.size(), [&] { return (table.*write)(key.view(), bytes, options); });
+  const absl::Status status =
+      Copying(value.size(), [&] { return (table.*write)(key.view(), value.Joined(), options); });
   if (status.code() == refusal) return false;
   if (!status.ok()) Throw(status, key_object.ptr());
   return true;
@@ -448,9 +484,8 @@ bool Table::CompareAndSet(nb::handle key_object, const Version& token, nb::handl
   const WriteOptions options = ToOptions(ttl, value.type());
   const Use use(*this);
   Dict& table = dict();
-  const std::string_view bytes = value.Joined();
   const absl::StatusOr<Version> version =
-      Copying(bytes.size(), [&] { return table.CompareAndSet(key.view(), token, bytes, options); });
+      Copying(value.size(), [&] { return table.CompareAndSet(key.view(), token, value.Joined(), options); });
   if (version.ok()) return true;
   if (absl::IsAborted(version.status()) || absl::IsNotFound(version.status())) return false;
   Throw(version.status(), key_object.ptr());
@@ -487,17 +522,13 @@ nb::object Table::Pop(nb::handle key_object, nb::object fallback) {
   Encode(key, key_object, codec_);
   const Use use(*this);
   for (;;) {
-    std::string bytes;
-    Entry found;
-    absl::Status status = dict().Visit(key.view(), [&](const Entry& entry) {
-      found = entry;
-      bytes.assign(entry.value);
-    });
-    if (absl::IsNotFound(status)) return fallback;
-    if (!status.ok()) Throw(status, key_object.ptr());
     // Made before the entry goes: what cannot be read stays.
-    nb::object value = Decode(found.type, bytes);
-    status = dict().CompareAndErase(key.view(), found.version);
+    ValueInfo info;
+    bool missing = false;
+    Owned value(Fetch(key.view(), &info, &missing));
+    if (missing) return fallback;
+    if (!value.is_valid()) ThrowSet();
+    const absl::Status status = dict().CompareAndErase(key.view(), info.version);
     if (status.ok()) return value;
     if (!absl::IsAborted(status) && !absl::IsNotFound(status)) Throw(status, key_object.ptr());
   }
@@ -526,38 +557,37 @@ nb::object Table::PopItem() {
       bytes.assign(entry.value);
       return false;
     };
-    absl::Status status;
     Dict& table = dict();
-    {
-      const Released released;
-      status = ordered_ ? table.ForEachOrdered(Direction::kBackward, take) : table.ForEach(take);
-    }
+    absl::Status status =
+        Unlocked([&] { return ordered_ ? table.ForEachOrdered(Direction::kBackward, take) : table.ForEach(take); });
     if (!status.ok()) Throw(status);
     if (!any) throw nb::key_error("popitem(): dictionary is empty");
-    nb::object key = DecodeKeyOf(key_bytes, found.type, bytes);
-    nb::object value = Decode(found.type, bytes);
+    const Owned key = DecodeKeyOf(key_bytes, found.type, bytes);
+    const Owned value = Decode(found.type, bytes);
     status = dict().CompareAndErase(key_bytes, found.version);
-    if (status.ok()) return nb::make_tuple(key, value);
+    if (status.ok()) return Tuple(key, value);
     if (!absl::IsAborted(status) && !absl::IsNotFound(status)) Throw(status);
   }
 }
 
 void Table::Clear() {
   const Use use(*this);
-  const absl::Status status = dict().Clear();
+  Dict& table = dict();
+  const absl::Status status = Unlocked([&] { return table.Clear(); });
   if (!status.ok()) Throw(status);
 }
 
 uint64_t Table::Sweep() {
   const Use use(*this);
-  const absl::StatusOr<uint64_t> swept = dict().Sweep();
+  Dict& table = dict();
+  const absl::StatusOr<uint64_t> swept = Unlocked([&] { return table.Sweep(); });
   if (!swept.ok()) Throw(swept.status());
   return *swept;
 }
 
 // ---- As a whole ---------------------------------------------------------------------------------------------
 
-nb::list Table::Entries(What what, bool reverse) {
+nb::object Table::Entries(What what, bool reverse) {
   if (reverse && !ordered_) throw nb::type_error("this dict does not keep the order of insertion (ordered=True does)");
   struct Copy {
     std::string key, value;
@@ -572,27 +602,27 @@ nb::list Table::Entries(What what, bool reverse) {
                       what == What::kKeys && !carries ? std::string() : std::string(entry.value), entry.type});
     return true;
   };
-  absl::Status status;
   Dict& table = dict();
-  {
-    const Released released;
-    status = ordered_ ? table.ForEachOrdered(reverse ? Direction::kBackward : Direction::kForward, collect)
-                      : table.ForEach(collect);
-  }
+  const Direction direction = reverse ? Direction::kBackward : Direction::kForward;
+  const absl::Status status =
+      Unlocked([&] { return ordered_ ? table.ForEachOrdered(direction, collect) : table.ForEach(collect); });
   if (!status.ok()) Throw(status);
-  nb::list entries;
+  Owned entries(TakeInterpreter([] { return PyList_New(0); }));
+  if (!entries.is_valid()) ThrowSet();
   for (const Copy& copy : copies) {
+    Owned entry;
     switch (what) {
       case What::kKeys:
-        entries.append(DecodeKeyOf(copy.key, copy.type, copy.value));
+        entry = DecodeKeyOf(copy.key, copy.type, copy.value);
         break;
       case What::kValues:
-        entries.append(Decode(copy.type, copy.value));
+        entry = Decode(copy.type, copy.value);
         break;
       case What::kItems:
-        entries.append(nb::make_tuple(DecodeKeyOf(copy.key, copy.type, copy.value), Decode(copy.type, copy.value)));
+        entry = Tuple(DecodeKeyOf(copy.key, copy.type, copy.value), Decode(copy.type, copy.value));
         break;
     }
+    if (PyList_Append(entries.ptr(), entry.ptr()) != 0) ThrowSet();
   }
   return entries;
 }
@@ -600,13 +630,11 @@ nb::list Table::Entries(What what, bool reverse) {
 nb::dict Table::GetStats() {
   const Use use(*this);
   Dict& table = dict();
-  absl::StatusOr<Stats> stats = absl::UnknownError("");
-  {
-    const Released released;
-    stats = table.GetStats();
-  }
+  const absl::StatusOr<Stats> stats = Unlocked([&] { return table.GetStats(); });
   if (!stats.ok()) Throw(stats.status());
-  nb::dict d;
+  PyObject* const made = TakeInterpreter(PyDict_New);
+  if (made == nullptr) ThrowSet();
+  nb::dict d = nb::steal<nb::dict>(made);
   d["capacity"] = stats->capacity;
   d["slots"] = stats->slots;
   d["entries_live"] = stats->entries_live;
@@ -632,11 +660,7 @@ nb::dict Table::GetStats() {
 std::vector<std::string> Table::Verify() {
   const Use use(*this);
   Dict& table = dict();
-  absl::StatusOr<VerifyReport> report = absl::UnknownError("");
-  {
-    const Released released;
-    report = table.Verify();
-  }
+  const absl::StatusOr<VerifyReport> report = Unlocked([&] { return table.Verify(); });
   if (!report.ok()) Throw(report.status());
   return report->errors;
 }

@@ -2,9 +2,9 @@
 // programs use (segdict.Dict, segdict.SharedMemoryDict) derive from it in Python.
 //
 // The interpreter's lock is kept for what takes less time than giving it away, and given away for copies of kLongCopy
-// bytes and more and, by GilBlocking, for every sleep in which a call waits for another writer. Nothing here relies on
-// the lock for its own consistency but `users_` and `dict_` of Close, which is why without that lock a closed dict
-// stays mapped until its object goes.
+// bytes and more (but those of GetMany), for what looks at the whole dict and, by GilBlocking, for every sleep in which
+// a call waits for another writer. Nothing here relies on the lock for its own consistency but `users_` and `dict_` of
+// Close, which is why without that lock a closed dict stays mapped until its object goes.
 #ifndef SEGDICT_PYTHON_BINDING_TABLE_H_
 #define SEGDICT_PYTHON_BINDING_TABLE_H_
 
@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "python/binding/errors.h"
+#include "python/binding/interpreter.h"
 #include "python/binding/keys.h"
 #include "python/binding/values.h"
 #include "segdict/dict.h"
@@ -46,6 +47,8 @@ class Table {
   nb::object Get(nb::handle key, nb::object fallback);
   // (value, token, remaining seconds or None), or None.
   nb::object Read(nb::handle key);
+  // Seconds, or None: for ever.
+  nb::object Ttl(nb::handle key);
   nb::object GetMany(nb::handle keys);
   uint64_t ReadInto(nb::handle key, nb::handle buffer);
 
@@ -66,7 +69,7 @@ class Table {
   uint64_t Sweep();
 
   enum class What { kKeys, kValues, kItems };
-  nb::list Entries(What what, bool reverse);
+  nb::object Entries(What what, bool reverse);
 
   nb::dict GetStats();
   std::vector<std::string> Verify();
@@ -88,12 +91,13 @@ class Table {
   friend class Use;
   // One that is gone from the dict is an error of the caller: ClosedError.
   Dict& dict();
-  nb::object Decode(Type type, std::string_view bytes);
-  nb::object DecodeKeyOf(std::string_view key, Type type, std::string_view value);
-  // New references or null; null without a Python error: *missing.
+  Owned Decode(Type type, std::string_view bytes);
+  Owned DecodeKeyOf(std::string_view key, Type type, std::string_view value);
+  // The values of keys, with *info: new references or null; null without a Python error: *missing.
   PyObject* Look(PyObject* key, bool* missing);
-  PyObject* GetLong(std::string_view key, ValueInfo info, bool* missing);
-  uint64_t ReadRest(std::string_view key, nb::handle key_object, std::span<char> buffer);
+  PyObject* Fetch(std::string_view key, ValueInfo* info, bool* missing);
+  PyObject* FetchLong(std::string_view key, ValueInfo* info, bool* missing);
+  uint64_t ReadRest(std::string_view key, nb::handle key_object, size_t length, std::span<char> buffer);
   // False with the Python error set.
   bool EncodeEntry(PyObject* key_object, PyObject* value_object, Key* key, Value* value);
   absl::Status Store(const Key& key, const Value& value, const WriteOptions& options);
@@ -118,13 +122,13 @@ class Section {
   ~Section();
   void Enter();
   void Exit();
-  nb::object& table() { return table_; }
+  Owned& table() { return table_; }
 
  private:
   // Leaves the guards of a thread that is not this one alone.
   void Abandon();
 
-  nb::object table_;
+  Owned table_;
   std::vector<Dict::LockGuard> held_;
   uint64_t holder_ = 0;
 };

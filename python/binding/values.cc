@@ -15,8 +15,8 @@ PyTypeObject* ArrayType() {
     PyObject* const modules = PyImport_GetModuleDict();
     PyObject* const numpy = PyDict_GetItemString(modules, "numpy");
     if (numpy == nullptr) return nullptr;
-    type = PyObject_GetAttrString(numpy, "ndarray");
-    if (type == nullptr) PyErr_Clear();  // half imported
+    type = TakeInterpreter([&] { return PyObject_GetAttrString(numpy, "ndarray"); });
+    if (type == nullptr) ClearError();  // half imported
   }
   return reinterpret_cast<PyTypeObject*>(type);
 }
@@ -24,10 +24,6 @@ PyTypeObject* ArrayType() {
 PyObject* CallArrays(const char* name, PyObject* argument) { return CallModule("segdict._arrays", name, argument); }
 
 }  // namespace
-
-Value::~Value() {
-  if (buffer_.obj != nullptr) PyBuffer_Release(&buffer_);
-}
 
 bool Value::Encode(PyObject* key, PyObject* value, const Codec& codec) {
   bool known = false;
@@ -38,7 +34,7 @@ bool Value::Encode(PyObject* key, PyObject* value, const Codec& codec) {
                    Py_TYPE(value)->tp_name);
       return false;
     }
-    nb::object made = nb::steal(Call(codec.dump.ptr(), key, value));
+    const Owned made(Call(codec.dump.ptr(), key, value));
     if (!made.is_valid()) return false;
     const Py_ssize_t n = PyTuple_Check(made.ptr()) ? PyTuple_GET_SIZE(made.ptr()) : 0;
     if (n != 2 && n != 3) {
@@ -46,7 +42,7 @@ bool Value::Encode(PyObject* key, PyObject* value, const Codec& codec) {
       return false;
     }
     if (n == 3) key_ = nb::borrow(PyTuple_GET_ITEM(made.ptr(), 2));
-    type_ = static_cast<uint8_t>(PyLong_AsLong(PyTuple_GET_ITEM(made.ptr(), 0)));
+    type_ = static_cast<uint8_t>(TakeInterpreter([&] { return PyLong_AsLong(PyTuple_GET_ITEM(made.ptr(), 0)); }));
     if (PyErr_Occurred() != nullptr || !EncodeBuffer(PyTuple_GET_ITEM(made.ptr(), 1))) return false;
   }
   return true;
@@ -66,9 +62,9 @@ bool Value::EncodeNative(PyObject* value, bool* known) {
   *known = true;
   if (PyUnicode_CheckExact(value)) {
     Py_ssize_t n = 0;
-    const char* const data = PyUnicode_AsUTF8AndSize(value, &n);
+    const char* const data = TakeInterpreter([&] { return PyUnicode_AsUTF8AndSize(value, &n); });
     if (data == nullptr) {
-      PyErr_Clear();  // lone surrogates: for the serializer
+      ClearError();  // lone surrogates: for the serializer
       *known = false;
       return true;
     }
@@ -86,7 +82,7 @@ bool Value::EncodeNative(PyObject* value, bool* known) {
       body_ = {small_, 8};
       return true;
     }
-    owner_ = nb::steal(CallModule("segdict._keys", "int_to_bytes", value));
+    owner_ = Owned(CallModule("segdict._keys", "int_to_bytes", value));
     if (!owner_.is_valid()) return false;
     type_ = kBigInt;
     body_ = {PyBytes_AS_STRING(owner_.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(owner_.ptr()))};
@@ -130,27 +126,26 @@ bool Value::EncodeNative(PyObject* value, bool* known) {
 }
 
 bool Value::EncodeArray(PyObject* value, bool* known) {
-  const nb::object made = nb::steal(CallArrays("encode", value));  // (header, buffer), or None for arrays of objects
+  const Owned made(CallArrays("encode", value));  // (header, buffer), or None for arrays of objects
   if (!made.is_valid()) return false;
   if (made.is_none()) {
     *known = false;
     return true;
   }
   type_ = kArray;
-  const nb::bytes header(made[0]);
-  head_.assign(header.c_str(), header.size());
-  const nb::object body(made[1]);
-  return EncodeBuffer(body.ptr());
+  PyObject* const header = PyTuple_GET_ITEM(made.ptr(), 0);
+  head_.assign(PyBytes_AS_STRING(header), static_cast<size_t>(PyBytes_GET_SIZE(header)));
+  return EncodeBuffer(PyTuple_GET_ITEM(made.ptr(), 1));
 }
 
 bool Value::EncodeBuffer(PyObject* value) {
-  if (PyObject_GetBuffer(value, &buffer_, PyBUF_SIMPLE) == 0) {
-    body_ = {static_cast<const char*>(buffer_.buf), static_cast<size_t>(buffer_.len)};
+  if (buffer_.Get(value, PyBUF_SIMPLE)) {
+    body_ = {buffer_.data(), buffer_.size()};
     return true;
   }
   if (!PyMemoryView_Check(value)) return false;
-  PyErr_Clear();  // not contiguous
-  owner_ = nb::steal(PyBytes_FromObject(value));
+  ClearError();  // not contiguous
+  owner_ = Owned(TakeInterpreter([&] { return PyBytes_FromObject(value); }));
   if (!owner_.is_valid()) return false;
   body_ = {PyBytes_AS_STRING(owner_.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(owner_.ptr()))};
   return true;

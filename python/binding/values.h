@@ -18,12 +18,11 @@
 #include <string>
 #include <string_view>
 
+#include "python/binding/interpreter.h"
 #include "python/binding/keys.h"
 #include "segdict/options.h"
 
 namespace segdict::python {
-
-namespace nb = nanobind;
 
 inline constexpr uint8_t kBigInt = 32;
 inline constexpr uint8_t kByteArray = 33;
@@ -34,8 +33,8 @@ inline constexpr uint8_t kCarriesKey = 0x80;
 struct Codec {
   bool native = true;  // the types above are stored as they are
   bool pickle = true;  // keys may need a pickle, and entries that are pickles are read
-  nb::object dump;     // dump(key, value) -> (type, buffer), or (type, buffer, the key to store it under)
-  nb::object load;     // load(type, bytes) -> object
+  Owned dump;          // dump(key, value) -> (type, buffer), or (type, buffer, the key to store it under)
+  Owned load;          // load(type, bytes) -> object
 };
 
 // A value on its way into the table.
@@ -44,7 +43,6 @@ class Value {
   Value() = default;
   Value(const Value&) = delete;
   Value& operator=(const Value&) = delete;
-  ~Value();
 
   // False with the Python error set. `key` is the object that the value is stored under.
   bool Encode(PyObject* key, PyObject* value, const Codec& codec);
@@ -72,9 +70,9 @@ class Value {
   std::string head_;
   char small_[8];
   std::string joined_;
-  nb::object owner_;  // of the body's bytes
-  nb::object key_;
-  Py_buffer buffer_{};
+  Owned owner_;  // of the body's bytes
+  Owned key_;
+  Buffer buffer_;
 };
 
 // The object of an entry's bytes; a new reference, or null with the Python error set. Inline for what is frequent.

@@ -7,7 +7,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from types import GenericAlias, TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from . import _core
 from .errors import DeserializationError
@@ -53,9 +53,9 @@ def _codec(serializer: Serializer | None) -> dict[str, Any]:
 
 if TYPE_CHECKING:
 
-    class _Table(_core.Table, Generic[K, V]): ...
+    class _Table(_core.Table, MutableMapping[K, V]): ...
 
-else:  # the extension's classes have one base
+else:  # the extension's classes have one base; MutableMapping is registered below
 
     class _Table(_core.Table):
         __class_getitem__ = classmethod(GenericAlias)
@@ -218,6 +218,13 @@ class Dict(_Table[K, V]):
         def __getitem__(self, key: K, /) -> V: ...
         def __setitem__(self, key: K, value: V, /) -> None: ...
         def __delitem__(self, key: K, /) -> None: ...
+        @overload
+        def get(self, key: K, default: None = None) -> V | None: ...
+        @overload
+        def get(self, key: K, default: V | D) -> V | D: ...
+        def get(self, key: K, default: Any = None) -> Any:
+            """The value, or `default` if the key is not there."""
+
         def set(self, key: K, value: V, ttl: float | EllipsisType | None = None) -> None:
             """Sets the value, with a time to live."""
 
@@ -238,13 +245,16 @@ class Dict(_Table[K, V]):
         return iter(self._entries("keys", True))
 
     def keys(self) -> KeysView[K]:
-        return _Keys(cast("Mapping[K, Any]", self))
+        """A view of the keys; each iteration is a snapshot. O(n)."""
+        return _Keys(self)
 
     def values(self) -> ValuesView[V]:
-        return _Values(cast("Mapping[Any, V]", self))
+        """A view of the values; each iteration is a snapshot. O(n)."""
+        return _Values(self)
 
     def items(self) -> ItemsView[K, V]:
-        return _Items(cast("Mapping[K, V]", self))
+        """A view of the pairs of keys and values; each iteration is a snapshot. O(n)."""
+        return _Items(self)
 
     def __eq__(self, other: object) -> bool:
         if self is other:
@@ -294,7 +304,8 @@ class Dict(_Table[K, V]):
     def update(
         self, /, *args: Any, ttl: float | EllipsisType | None = ..., default: Any = _MISSING, **kwargs: Any
     ) -> Any:
-        """``update(mapping_or_pairs, **items)``: sets them one by one, as dict.update does.
+        """``update(mapping_or_pairs, **items)``: sets them one by one, as dict.update does; so `ttl` and `default` are
+        keys there (`set_many` takes a time to live).
 
         ``update(key, fn, default=..., ttl=...)``: atomically replaces the value by ``fn(value)`` and returns that. For
         a missing key fn gets `default`, or KeyError is raised without one. fn runs again if the entry changed
@@ -410,14 +421,12 @@ class Dict(_Table[K, V]):
                     return total
 
     def decr(self, key: K, delta: Any = 1, initial: Any = None, ttl: float | None = None) -> Any:
+        """`incr` by the negative of `delta`."""
         return self.incr(key, -delta, initial, ttl)
 
     def ttl(self, key: K) -> float | None:
         """Seconds that the entry has left; None: for ever. KeyError if the key is not there."""
-        entry = self._read(key)
-        if entry is None:
-            raise KeyError(key)
-        return entry[2]
+        return self._ttl(key)
 
     def get_many(self, keys: Iterable[K]) -> dict[K, V]:
         """Those of the keys that are there, with their values. Faster than single reads. Not one snapshot."""

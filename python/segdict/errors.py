@@ -39,9 +39,10 @@ class ReadOnlyError(Error, TypeError):
 
 def _shown(data: Any) -> str:
     try:
-        return repr(data)
+        text = repr(data)
     except Exception as error:  # the failure to serialize is what is to be told
         return f"{type(data).__name__}, whose repr fails with {type(error).__name__}"
+    return text if len(text) <= 1000 else f"{text[:1000]}... ({len(text)} characters)"
 
 
 class SerializationError(ValueError):

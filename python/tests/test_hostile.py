@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import decimal
 import gc
+import operator
 import os
 import pickle
 import signal
 import struct
+import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -66,7 +69,7 @@ def test_a_section_of_a_thread_that_has_ended(d: D) -> None:
         d["a"] = 1
 
 
-@pytest.mark.parametrize("way", ["slot", "method", "pickle", "iterator", "key", "ttl"])
+@pytest.mark.parametrize("way", ["slot", "method", "pickle", "iterator", "key", "ttl", "finalizer"])
 def test_daemon_threads_at_the_interpreters_end(name: str, way: str) -> None:
     code = """
 import sys, threading, time, segdict
@@ -93,6 +96,14 @@ class Key:
     def __reduce__(self): return Key, ()
 class Seconds:
     def __float__(self): return float(sum(range(300)))
+class Final:
+    def __del__(self):
+        for _ in range(10_000): pass
+class Unhashable(Final):
+    __hash__ = None
+class Fragile(Final):
+    def __init__(self): self.data = self
+    def __reduce__(self): return Fragile, ()
 def iterator():
     while True:
         d.get_many(k for k in ["a"] * 100)
@@ -101,10 +112,22 @@ def key():
     d[keys[0]] = 1
     while True:
         d.get_many(keys)
+        d.get(keys[0])
+        frozenset(keys) in d
+        keys[0] in list(d)
 def ttl():
     while True:
         d.set("z", 1, Seconds())
         d.touch("z", Seconds())
+        d.ttl("z")
+def finalizer():
+    while True:
+        try: d.get_many(iter([Unhashable()]))
+        except TypeError: pass
+        d["z"] = Fragile()
+        d.get("z")
+        d.pop("z")
+        d.gets("b")
 for _ in range(4):
     threading.Thread(target=globals()[sys.argv[2]], daemon=True).start()
 time.sleep(0.1)
@@ -113,17 +136,22 @@ time.sleep(0.1)
         run_python(code, name, way)
 
 
-def test_a_wait_in_a_process_with_another_interpreter(name: str) -> None:
-    """Within a long copy, which has given the interpreter's lock away; and Ctrl-C ends it."""
-    code = """
-import signal, sys, threading
+OTHER_INTERPRETER = """
+import sys
 try:
     import _interpreters as interpreters
     other = interpreters.create("legacy")
 except ImportError:
     import _xxsubinterpreters as interpreters
     other = interpreters.create()
-import segdict
+run = getattr(interpreters, "exec", None) or interpreters.run_string
+"""
+
+
+def test_a_wait_in_a_process_with_another_interpreter(name: str) -> None:
+    """Within a long copy, which has given the interpreter's lock away; and Ctrl-C ends it."""
+    code = """
+import signal, threading, segdict
 d = segdict.Dict(sys.argv[1], 100, value_bytes=4 << 20, lock=True)
 holding, done = threading.Event(), threading.Event()
 def hold():
@@ -144,7 +172,101 @@ d["y"] = b"short"
 print(len(d["x"]), len(d))
 thread.join()
 """
-    assert run_python(code, name).stdout.split() == ["interrupted", str(1 << 20), "2"]
+    assert run_python(OTHER_INTERPRETER + code, name).stdout.split() == ["interrupted", str(1 << 20), "2"]
+
+
+def test_another_interpreter_is_refused(name: str) -> None:
+    code = """
+import os, segdict
+d = segdict.Dict(sys.argv[1], 100)
+for _ in range(3):
+    read, write = os.pipe()
+    attempt = f"try: import segdict\\nexcept ImportError as error: text = str(error)\\nelse: text = 'imported'"
+    run(other, f"{attempt}\\nimport os; os.write({write}, text.encode())")
+    assert b"main interpreter" in os.read(read, 1000)
+interpreters.destroy(other)
+d["a"] = [1], 2.5
+assert d["a"] == ([1], 2.5) and d.gets("a")[1] == d.gets("a")[1]
+d.close()
+try: d["a"]
+except segdict.ClosedError: print("closed")
+"""
+    assert run_python(OTHER_INTERPRETER + code, name).stdout == "closed\n"
+
+
+# ---- The interpreter's lock ----
+
+
+LONG = b"x" * (32 << 20)
+
+UNLOCKED: dict[str, Callable[[D], Any]] = {
+    "get": lambda d: d["long"],
+    "gets": lambda d: d.gets("long"),
+    "pop": lambda d: d.pop("long"),
+    "set": lambda d: d.set("long", LONG),
+    "replace": lambda d: d.replace("long", LONG),
+    "read_into": lambda d: d.read_into("long", bytearray(len(LONG))),
+    "clear": lambda d: d.clear(),
+    "sweep": lambda d: d.sweep(),
+    "stats": lambda d: d.stats(),
+    "keys": lambda d: list(d),
+}
+
+
+@pytest.mark.parametrize("call", UNLOCKED)
+def test_others_go_on(make: Make, call: str) -> None:
+    """During a long copy, and during what looks at the whole dict."""
+    d = make(1_000_000, value_bytes=100 << 20)
+    turns = 0
+    stop = False
+
+    def turn() -> None:
+        nonlocal turns
+        while not stop:
+            turns += 1
+            time.sleep(0)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(100)  # the lock is not taken from who has it, only given away
+    thread = threading.Thread(target=turn)
+    thread.start()
+    try:
+        for _ in range(100):
+            d["long"] = LONG
+            seen = turns
+            UNLOCKED[call](d)
+            if turns != seen:
+                break
+        else:
+            pytest.fail("the interpreter's lock was kept")
+    finally:
+        stop = True
+        sys.setswitchinterval(before)
+        thread.join()
+
+
+def test_a_time_to_live_is_told_without_the_value(d: D) -> None:
+    d.set("unreadable", Unreadable(), ttl=100)
+    assert 99 < (d.ttl("unreadable") or 0) <= 100
+    d["key"] = ""
+    assert d.ttl("key") is None
+    d.set("key", b"x" * 1000, ttl=50)
+    assert 49 < (d.ttl("key") or 0) <= 50
+    with pytest.raises(KeyError, match="missing"):
+        d.ttl("missing")
+
+
+class Unreadable:
+    def __reduce__(self) -> Any:
+        return operator.truediv, (1, 0)
+
+
+def test_get_many_of_long_and_short_values(d: D) -> None:
+    values = {"a": b"x" * 100_000, "b": 1, ("c",): bytearray(65_536), "d": "y" * 65_535, "e": ["z" * 70_000]}
+    d.update(values)
+    found = d.get_many(["none", *values, "a"])
+    assert found == values
+    assert list(found) == list(values)
 
 
 def test_a_dict_that_keeps_its_own_section_is_collected(name: str) -> None:
@@ -226,6 +348,7 @@ def test_an_int_that_makes_its_own_bytes(d: D, made: Any) -> None:
     for value in (2**70, -(2**70), 5):
         d[Evil(value)] = "value"
         assert d[value] == "value"
+        assert d[(Evil(value),)[0]] == "value"
 
 
 def test_a_handler_that_closes_the_dict_it_interrupts(make: Make) -> None:
@@ -418,11 +541,24 @@ class Shy:
         raise RuntimeError("repr fails")
 
 
-@pytest.mark.parametrize("value", [[Shy()], [object(), 10**5000]])
-def test_serialization_errors_of_what_cannot_be_shown(make: Make, value: Any) -> None:
-    d = make(serializer=segdict.JSON)
-    with pytest.raises(segdict.SerializationError, match="list, whose repr fails with"):
+@pytest.mark.parametrize("serializer", [segdict.JSON, segdict.Msgpack()])
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (Shy(), "Shy, whose repr fails with RuntimeError"),
+        ([Shy()], "list, whose repr fails with RuntimeError"),
+        ([object(), 10**5000], "list, whose repr fails with ValueError"),
+        (["x" * 100_000, object()], "100[0-9]{3} characters"),
+    ],
+    ids=["object", "list", "int", "long"],
+)
+def test_serialization_errors_of_what_cannot_be_shown(
+    make: Make, serializer: segdict.Serializer, value: Any, shown: str
+) -> None:
+    d = make(serializer=serializer)
+    with pytest.raises(segdict.SerializationError, match=shown) as info:
         d["key"] = value
+    assert len(str(info.value)) < 2000
     assert len(d) == 0
 
 
@@ -461,6 +597,40 @@ def test_read_into_of_values_that_carry_their_key(d: D) -> None:
 
 
 # ---- The mapping ----
+
+
+def test_read_into_leaves_the_buffer_of_what_it_refuses(d: D) -> None:
+    d.update({"short": "text", "long": "text" * 1000, "bytes": b"x" * 1000, (True,): "carries"})
+    buffer = bytearray(b"-" * 5000)
+    for key in ("short", "long", (True,)):
+        with pytest.raises(TypeError, match="not bytes"):
+            d.read_into(key, buffer)
+    with pytest.raises(KeyError):
+        d.read_into("missing", buffer)
+    assert buffer == b"-" * 5000
+    assert d.read_into("bytes", buffer) == 1000
+    assert buffer == b"x" * 1000 + b"-" * 4000
+    with pytest.raises(ValueError, match="the value has 1000 bytes, the buffer 999"):
+        d.read_into("bytes", bytearray(999))
+
+
+def test_read_into_of_what_is_no_buffer(d: D) -> None:
+    d["key"] = b"value"
+    for wrong in (b"read-only", "text", memoryview(bytearray(10))[::2], 5):
+        with pytest.raises(TypeError, match="writable, contiguous buffer"):
+            d.read_into("key", wrong)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="classes have buffers since Python 3.12")
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, ZeroDivisionError])
+def test_read_into_of_a_buffer_that_fails(d: D, error: type[BaseException]) -> None:
+    class Failing:
+        def __buffer__(self, _: int) -> memoryview:
+            raise error
+
+    d["key"] = b"value"
+    with pytest.raises(error):
+        d.read_into("key", Failing())
 
 
 def test_a_keyword_may_be_self(d: D) -> None:

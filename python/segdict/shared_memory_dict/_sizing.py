@@ -1,4 +1,7 @@
-"""How large a dict is made for a `size` of the original, so that whatever fitted there fits here.
+"""How large a dict is made for a `size` of the original, so that what fitted there fits here.
+
+But for entries that have much in common: the original's one pickle has an object or a text that several refer to but
+once, here each entry has its own.
 
 The original keeps one pickle (or JSON) of the whole dict in `size` bytes. An entry takes o bytes of it, and here a slot
 and, if key and value are longer than the 40 bytes that a slot has for them, a block of the arena. How many entries

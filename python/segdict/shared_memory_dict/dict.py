@@ -360,12 +360,15 @@ class SharedMemoryDict(_core.Table):
         return iter(self._entries("keys", True))
 
     def keys(self) -> KeysView[Any]:
+        """The keys as they are now."""
         return dict.fromkeys(self._entries("keys")).keys()
 
     def values(self) -> ValuesView[Any]:
+        """The values as they are now."""
         return self._copy().values()
 
     def items(self) -> ItemsView[Any, Any]:
+        """The pairs of keys and values as they are now."""
         return self._copy().items()
 
     def __eq__(self, other: object) -> bool:
