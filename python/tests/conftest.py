@@ -1,7 +1,8 @@
-"""What the tests share: names of segments that nobody else has, and that are gone afterwards."""
+"""What the tests share: names of segments that nobody else has and that go with their test, enums, interpreters."""
 
 from __future__ import annotations
 
+import enum
 import glob
 import itertools
 import os
@@ -44,6 +45,15 @@ def make(name: str) -> Iterator[Callable[..., segdict.Dict[Any, Any]]]:
 @pytest.fixture
 def d(make: Callable[..., segdict.Dict[Any, Any]]) -> segdict.Dict[Any, Any]:
     return make()
+
+
+class Colour(enum.Enum):
+    RED = 1
+    GREEN = 2
+
+
+class Level(enum.IntEnum):
+    LOW = 1
 
 
 def run_python(code: str, *arguments: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
