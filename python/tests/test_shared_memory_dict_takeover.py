@@ -25,6 +25,7 @@ from segdict import SharedMemoryDict
 from segdict.errors import DeserializationError, FormatError, FullError
 from segdict.shared_memory_dict import _segment, hooks
 from segdict.shared_memory_dict.serializers import JSONSerializer
+from shared_memory_dicts import Bomb
 
 METHODS = multiprocessing.get_all_start_methods()
 
@@ -268,8 +269,6 @@ def test_importing_what_is_damaged_or_too_large(name: str) -> None:
 
 
 def test_importing_refuses_what_others_could_write(name: str, tmp_path: Any) -> None:
-    from test_shared_memory_dict import Bomb
-
     os.environ["SEGDICT_BOMB"] = str(tmp_path / "exploded")
     for mode in (0o620, 0o602, 0o666):
         path = raw(name, by_original({"a": Bomb()}), mode)
