@@ -1,4 +1,4 @@
-"""What the tests of SharedMemoryDict share; a test module has the fixtures by importing them as what they are named."""
+"""What the tests of SharedMemoryDict share; a test module has the fixtures by importing them as they are called."""
 
 from __future__ import annotations
 
