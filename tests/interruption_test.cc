@@ -35,6 +35,21 @@ using test::SharedWords;
 using test::SmallOptions;
 using test::Value;
 
+// Runs `body` in a child. One that hangs is killed, and has failed.
+void InChildThatMayHang(absl::FunctionRef<void()> body, const char* hang) {
+  SharedWords done;
+  Child child([&] {
+    body();
+    done[0] = 1;
+  });
+  if (Await([&] { return done[0] == 1; })) {
+    child.Wait();
+  } else {
+    ADD_FAILURE() << hang;
+    child.Kill();
+  }
+}
+
 // ---- Update's function forks ------------------------------------------------------------------------------
 
 // The child comes back from the call as well: whoever called it has to end it.
@@ -181,11 +196,29 @@ class SignalHandler : public testing::Test {
   }
 };
 
+// SIGALRM every 20 microseconds while it lives.
+class Alarms {
+ public:
+  explicit Alarms(void (*handler)(int)) {
+    signal(SIGALRM, handler);
+    Set(20);
+  }
+  ~Alarms() {
+    Set(0);
+    signal(SIGALRM, SIG_DFL);
+  }
+
+ private:
+  static void Set(int microseconds) {
+    const itimerval timer{{0, microseconds}, {0, microseconds}};
+    setitimer(ITIMER_REAL, &timer, nullptr);
+  }
+};
+
 // Threads that come and go, each of which is interrupted while it gets its writer.
 TEST_F(SignalHandler, DuringAThreadsFirstWrite) {
   OwnedDict owned(SmallOptions());
-  SharedWords words;
-  Child child([&] {
+  const auto body = [&] {
     handlers_dict = &*owned;
     signal(SIGUSR1, WriteInHandler);
     for (int i = 0; i < 300 || Codes(absl::StatusCode::kFailedPrecondition) == 0; ++i) {
@@ -204,14 +237,8 @@ TEST_F(SignalHandler, DuringAThreadsFirstWrite) {
       }).join();
     }
     ExpectWrittenOrRefused();
-    words[0] = 1;
-  });
-  EXPECT_TRUE(Await([&] { return words[0] == 1; })) << "a thread waits for itself";
-  if (words[0] == 1) {
-    child.Wait();
-  } else {
-    child.Kill();
-  }
+  };
+  InChildThatMayHang(body, "a thread waits for itself");
 }
 
 TEST_F(SignalHandler, WhileAGuardIsTakenAndReleased) {
@@ -220,16 +247,13 @@ TEST_F(SignalHandler, WhileAGuardIsTakenAndReleased) {
   OwnedDict owned(options);
   ASSERT_OK(owned->Set("handler", ""));
   handlers_dict = &*owned;
-  signal(SIGALRM, WriteInHandler);
-  itimerval timer{{0, 20}, {0, 20}};
-  setitimer(ITIMER_REAL, &timer, nullptr);
-  for (int i = 0; i < 300'000; ++i) {
-    auto guard = owned->Lock();
-    if (!guard.ok()) break;
+  {
+    const Alarms alarms(WriteInHandler);
+    for (int i = 0; i < 300'000; ++i) {
+      auto guard = owned->Lock();
+      if (!guard.ok()) break;
+    }
   }
-  timer = {};
-  setitimer(ITIMER_REAL, &timer, nullptr);
-  signal(SIGALRM, SIG_DFL);
   ExpectWrittenOrRefused();
   EXPECT_GT(Codes(absl::StatusCode::kOk) + Codes(absl::StatusCode::kFailedPrecondition), 0u);
   EXPECT_TRUE(IsSound(*owned));
@@ -241,22 +265,19 @@ TEST_F(SignalHandler, BetweenWritesToTwoDicts) {
   handlers_dict = &*first;
   ASSERT_OK(first->Set("handler", ""));
   ASSERT_OK(second->Set("k", ""));
-  signal(SIGALRM, [](int signal) {
-    WriteInHandler(signal);
-    (void)handlers_dict->Erase("handler");
-  });
-  itimerval timer{{0, 20}, {0, 20}};
-  setitimer(ITIMER_REAL, &timer, nullptr);
-  for (int i = 0; i < 300'000; ++i) {
-    const std::string key = std::to_string(i % 20);
-    (void)first->Set(key, "v");
-    (void)second->Set(key, "v");
-    (void)first->Erase(key);
-    (void)second->Erase(key);
+  {
+    const Alarms alarms([](int signal) {
+      WriteInHandler(signal);
+      (void)handlers_dict->Erase("handler");
+    });
+    for (int i = 0; i < 300'000; ++i) {
+      const std::string key = std::to_string(i % 20);
+      (void)first->Set(key, "v");
+      (void)second->Set(key, "v");
+      (void)first->Erase(key);
+      (void)second->Erase(key);
+    }
   }
-  timer = {};
-  setitimer(ITIMER_REAL, &timer, nullptr);
-  signal(SIGALRM, SIG_DFL);
   ExpectWrittenOrRefused();
   EXPECT_TRUE(IsSound(*first));
   EXPECT_TRUE(IsSound(*second));
@@ -275,8 +296,7 @@ TEST_F(SignalHandler, ThroughAnotherHandle) {
   options.clock = &clock;
   OwnedDict owned(options);
   ASSERT_OK(owned->Set("handler", "v", {.ttl = absl::Hours(1)}));
-  SharedWords words;
-  Child child([&] {
+  const auto body = [&] {
     Dict other = Must(Dict::Open(owned.name.location(), options));
     EXPECT_OK(other.Set("mine", "x"));
     handlers_dict = &other;
@@ -287,14 +307,8 @@ TEST_F(SignalHandler, ThroughAnotherHandle) {
       return std::optional<std::string>("w");
     }));
     EXPECT_EQ(Codes(absl::StatusCode::kFailedPrecondition), 1u);
-    words[0] = 1;
-  });
-  EXPECT_TRUE(Await([&] { return words[0] == 1; })) << "it waits for the call that it interrupted";
-  if (words[0] == 1) {
-    child.Wait();
-  } else {
-    child.Kill();
-  }
+  };
+  InChildThatMayHang(body, "it waits for the call that it interrupted");
   EXPECT_OK(owned->Recover());
   EXPECT_TRUE(IsSound(*owned));
 }
@@ -315,9 +329,9 @@ void WriteInForkHandler(size_t word) {
 
 TEST(ForkHandlers, OfOthersThatWrite) {
   OwnedDict owned(SmallOptions());
-  SharedWords words, result;
+  SharedWords words;
   fork_handlers_words = &words;
-  Child parent([&] {
+  const auto body = [&] {
     EXPECT_OK(owned->Set("k", "v"));
     fork_handlers_dict = &*owned;
     const pid_t child = fork();
@@ -326,14 +340,8 @@ TEST(ForkHandlers, OfOthersThatWrite) {
     int status = 0;
     EXPECT_EQ(waitpid(child, &status, 0), child);
     EXPECT_EQ(status, 0);
-    result[0] = 1;
-  });
-  EXPECT_TRUE(Await([&] { return result[0] == 1; })) << "the child waits for itself";
-  if (result[0] == 1) {
-    parent.Wait();
-  } else {
-    parent.Kill();
-  }
+  };
+  InChildThatMayHang(body, "the child waits for itself");
   const uint64_t refused = 1 + static_cast<uint64_t>(absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(words[0], 1u) << "the parent has its writer";
   EXPECT_EQ(words[1], 1u);
