@@ -465,10 +465,11 @@ class Table : public TableView<Mem> {
       return dead.ok() && *dead > 0;
     };
     absl::Status status = c_.arena.Allocate(w, bytes, relocate, recover, granule);
-    if (status.ok() || absl::IsCancelled(status)) return status;
+    // Done, given up, or in a child that was forked: the call is its parent's.
+    if (status.ok() || !absl::IsResourceExhausted(status)) return status;
     absl::StatusOr<uint32_t> recovered = recovery_.RecoverDead();
     absl::StatusOr<uint64_t> swept = SweepAll(w);
-    if (absl::IsCancelled(swept.status())) return swept.status();
+    if (absl::IsCancelled(swept.status()) || absl::IsFailedPrecondition(swept.status())) return swept.status();
     if ((!recovered.ok() || *recovered == 0) && (!swept.ok() || *swept == 0)) return status;
     return c_.arena.Allocate(w, bytes, relocate, recover, granule);
   }

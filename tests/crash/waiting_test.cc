@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <memory>
 #include <string>
@@ -105,6 +106,35 @@ TEST(Waiting, NoLongerThanTheDeadlineForALockThatOthersTakeInTurn) {
   const absl::Status status = fixture.table().LockGlobal(*w);
   EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
   EXPECT_EQ(takes_turns.sleeps, 1);
+}
+
+// A page is in another's hands, and what runs in the wait for it forks: the child does nothing more in the call.
+TEST(Waiting, ForMemoryWithAFork) {
+  TableFixture fixture({.pages = 2});
+  auto w = fixture.Claim(0), other = fixture.Claim(1);
+  const int64_t expiry = fixture.clock().now + 1;
+  int entries = 0;
+  while (fixture.Set(*w, fixture.KeyOfHome(0, entries), std::string(1500, 'a'), expiry).ok()) ++entries;
+  fixture.clock().now = expiry;  // a sweep would find them all
+  Word& page = fixture.regions().page_word(0);
+  Mem::Store(page, PageWord::Decode(Mem::Load(page)).Next(PageState::kRetiring, other->index));
+  struct Forks : Blocking {
+    bool Sleep(absl::FunctionRef<void()>) override {
+      if (child >= 0) return false;
+      child = fork();
+      return true;
+    }
+    pid_t child = -1;
+  } forks;
+  w->blocking = &forks;
+  const absl::Status status = fixture.Set(*w, fixture.KeyOfHome(1, 0), std::string(100, 'b'));
+  if (forks.child == 0) _exit(absl::IsFailedPrecondition(status) ? 0 : 1);
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  int ended = 0;
+  ASSERT_EQ(waitpid(forks.child, &ended, 0), forks.child);
+  EXPECT_EQ(ended, 0);
+  EXPECT_GT(entries, 0);
+  EXPECT_EQ(fixture.table().Size(), static_cast<uint64_t>(entries));
 }
 
 // A dead holder is recovered however late the call is, also if it has lost the lock to others before.

@@ -25,6 +25,11 @@ SUITES = {
     "arena": Suite("//tests:arena_test"),
     "dict": Suite("//tests:dict_test"),
     "random": Suite("//tests:random_test"),
+    "interruption": Suite("//tests:interruption_test"),
+    "memory": Suite("//tests:out_of_memory_test"),
+    "waiting": Suite("//tests/crash:waiting_test"),
+    "segment": Suite("//tests:segment_test"),
+    "lock": Suite("//tests:lock_test", config="asan_ubsan"),
 }
 
 
@@ -527,5 +532,80 @@ MUTANTS = [
         "      return buffer->data();\n    });\n"
         "    if (read == Read::kFound) lookup.expired = Expired(lookup.found.copy);\n",
         "dict",
+    ),
+    # --- What interrupts a call ---------------------------------------------------------------------------------
+    Mutant(
+        "inherited_lock_let_go",
+        "a child forked in Update's function lets its parent's lock go",
+        "src/dict/handle.h",
+        "        if (w.process != ProcessGeneration()) return;\n        if (locked)",
+        "        if (locked)",
+        "interruption",
+    ),
+    Mutant(
+        "inherited_block_freed",
+        "a child forked in Update's function frees the block that its parent is about to store",
+        TABLE,
+        "if (has_ && w_.process == ProcessGeneration()) table_",
+        "if (has_) table_",
+        "interruption",
+    ),
+    Mutant(
+        "inherited_guard_used",
+        "a guard's copy in a forked child uses its parent's writer, which may be forgotten there",
+        "src/dict/dict.cc",
+        "if (writer_ != nullptr && process_ == internal::ProcessGeneration()) handle_",
+        "if (writer_ != nullptr) handle_",
+        "lock",
+    ),
+    Mutant(
+        "busy_writer_used_again",
+        "a signal handler that interrupts a write writes with the same writer",
+        "src/dict/handle.cc",
+        "  if ((*writer)->busy) return UnderWay();\n",
+        "",
+        "interruption",
+    ),
+    Mutant(
+        "allocation_behind_a_claim",
+        "a thread that has claimed a record has no memory to remember it",
+        "src/dict/writer_pool.cc",
+        "  state->held.reserve(state->held.size() + 1);  // what cannot be had is missed before there is a writer\n",
+        "",
+        "memory",
+    ),
+    Mutant(
+        "allocation_under_a_lock",
+        "an evacuation that has no memory throws while it holds a page",
+        TABLE,
+        "new (std::nothrow) char[page_size]",
+        "new char[page_size]",
+        "memory",
+    ),
+    # --- How long a call waits ----------------------------------------------------------------------------------
+    Mutant(
+        "wait_limit_for_each_holder",
+        "a call waits anew for whoever takes the lock next",
+        RECOVERY,
+        "        if (again && Late(w)) return TooLate();\n",
+        "",
+        "waiting",
+    ),
+    Mutant(
+        "dead_holder_given_up_on",
+        "a call that is late does not recover a dead holder",
+        RECOVERY,
+        "      absl::StatusOr<bool> alive = c_.liveness->IsAlive(owner);\n      if (!alive.ok()) return alive.status();\n",
+        "      if (again && Late(w)) return TooLate();\n"
+        "      absl::StatusOr<bool> alive = c_.liveness->IsAlive(owner);\n      if (!alive.ok()) return alive.status();\n",
+        "waiting",
+    ),
+    Mutant(
+        "memfd_left_unsealed",
+        "who attaches to a memfd whose creator died before its seals does not seal it",
+        "src/segment/segment.cc",
+        "  if (location.kind() == Location::Kind::kDescriptor) Seal(fd.get());\n",
+        "",
+        "segment",
     ),
 ]
