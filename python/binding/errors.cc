@@ -141,6 +141,11 @@ void ThrowSet() {
   throw nb::python_error();
 }
 
+void Raise(PyObject* type, const std::string& text) {
+  SetText(type, text);
+  ThrowSet();
+}
+
 void ThrowOpen(const absl::Status& status, const std::string& where) {
   const nb::object text = Text(std::string(status.message()));
   const nb::object file = Text(where);
@@ -152,7 +157,7 @@ void ThrowOpen(const absl::Status& status, const std::string& where) {
 
 void SetUndecodable(const std::string& reason) {
   // The exception's own constructor takes the bytes; here there is a reason instead.
-  TakeInterpreter([&] { PyErr_SetString(errors.deserialization, reason.c_str()); });
+  SetText(errors.deserialization, reason);
 }
 
 }  // namespace segdict::python

@@ -23,6 +23,8 @@ void SetError(const absl::Status& status, PyObject* key);
 [[noreturn]] void Throw(const absl::Status& status, PyObject* key = nullptr);
 // The Python error that is set, thrown.
 [[noreturn]] void ThrowSet();
+// type(text), thrown. Not nanobind's exceptions, which make it where a daemon thread cannot be ended.
+[[noreturn]] void Raise(PyObject* type, const std::string& text);
 
 // For a status of making, opening or unlinking: an OSError where the operating system has a word for it.
 [[noreturn]] void ThrowOpen(const absl::Status& status, const std::string& where);

@@ -7,13 +7,15 @@
 //
 // Everything that may run the program's code takes the lock: its methods (__hash__, __float__, ...), imports, buffers,
 // finalizers when a reference is given back, and, up to Python 3.11, the garbage collection for which a new tuple,
-// list, dict or exception may be the occasion.
+// list, dict or exception may be the occasion. What nanobind does by itself, before and after a call (errors for wrong
+// arguments, say), is not in our hands.
 #ifndef SEGDICT_PYTHON_BINDING_INTERPRETER_H_
 #define SEGDICT_PYTHON_BINDING_INTERPRETER_H_
 
 #include <nanobind/nanobind.h>
 #include <unistd.h>
 
+#include <string>
 #include <utility>
 
 namespace segdict::python {
@@ -87,6 +89,22 @@ class Buffer {
  private:
   Py_buffer view_{};
 };
+
+inline void SetText(PyObject* type, const std::string& text) {
+  TakeInterpreter([&] { PyErr_SetString(type, text.c_str()); });
+}
+
+// Empty ones.
+inline nb::list NewList() {
+  PyObject* const made = TakeInterpreter([] { return PyList_New(0); });
+  if (made == nullptr) throw nb::python_error();
+  return nb::steal<nb::list>(made);
+}
+inline nb::dict NewDict() {
+  PyObject* const made = TakeInterpreter(PyDict_New);
+  if (made == nullptr) throw nb::python_error();
+  return nb::steal<nb::dict>(made);
+}
 
 // The Python error goes, and its traceback with what the frames there hold.
 inline void ClearError() {

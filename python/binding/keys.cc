@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "python/binding/errors.h"
 #include "python/binding/interpreter.h"
 
@@ -49,7 +50,7 @@ PyObject* CallHelper(const char* name, std::string_view bytes) {
 bool PutMade(char kind, const Owned& made, std::string* out) {
   if (!made.is_valid()) return false;
   if (!PyBytes_Check(made.ptr())) {
-    PyErr_Format(PyExc_TypeError, "bytes are expected, not '%.100s'", Py_TYPE(made.ptr())->tp_name);
+    SetText(PyExc_TypeError, absl::StrCat("bytes are expected, not '", Py_TYPE(made.ptr())->tp_name, "'"));
     return false;
   }
   PutBytes(kind, PyBytes_AS_STRING(made.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(made.ptr())), out);
@@ -65,7 +66,7 @@ class Encoder {
 
   bool Item(PyObject* key, int depth) {
     if (depth > kMaxDepth) {
-      PyErr_SetString(PyExc_RecursionError, "a key is nested too deeply");
+      SetText(PyExc_RecursionError, "a key is nested too deeply");
       return false;
     }
     if (key == Py_None) {
@@ -192,8 +193,8 @@ class Encoder {
       }
     }
     if (!pickle_) {
-      PyErr_Format(PyExc_TypeError, "a key of type '%.100s' needs a pickle, which this dict refuses",
-                   Py_TYPE(key)->tp_name);
+      SetText(PyExc_TypeError,
+              absl::StrCat("a key of type '", Py_TYPE(key)->tp_name, "' needs a pickle, which this dict refuses"));
       return false;
     }
     return PutMade('p', Owned(CallHelper("pickle_key", key)), &out_);

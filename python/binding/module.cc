@@ -35,7 +35,7 @@ template <class Result, class Body>
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
   } catch (const std::exception& error) {
-    PyErr_SetString(PyExc_RuntimeError, error.what());
+    SetText(PyExc_RuntimeError, error.what());
   }
   return failed;
 }
@@ -127,7 +127,7 @@ void Init(Table* self, const std::string& kind, nb::handle where, const std::str
                   .lock_mode = lock ? LockMode::kGlobalMutex : LockMode::kPerSlot,
                   .read_only = read_only};
   if (wait_limit.has_value() && std::isnan(*wait_limit)) {
-    throw nb::value_error("wait_limit must be a number of seconds, not nan");
+    Raise(PyExc_ValueError, "wait_limit must be a number of seconds, not nan");
   }
   if (wait_limit.has_value()) options.wait_limit = absl::Seconds(*wait_limit);
   options.trusted_owners.assign(trusted_owners.begin(), trusted_owners.end());
@@ -154,9 +154,9 @@ void Unlink(const std::string& kind, nb::handle where) {
 nb::list ListSegments() {
   const absl::StatusOr<std::vector<SegmentInfo>> infos = Dict::List();
   if (!infos.ok()) Throw(infos.status());
-  nb::list list;
+  nb::list list = NewList();
   for (const SegmentInfo& info : *infos) {
-    nb::dict d;
+    nb::dict d = NewDict();
     d["name"] = nb::steal(PyUnicode_DecodeFSDefault(info.name.c_str()));
     d["size"] = info.size;
     d["capacity"] = info.capacity;
@@ -167,8 +167,6 @@ nb::list ListSegments() {
   return list;
 }
 
-}  // namespace
-
 // The library's exceptions and nanobind's types are one for the process: a second interpreter that takes them over, and
 // ends, leaves the first without.
 int RefuseOtherInterpreters(PyObject*) {
@@ -176,6 +174,8 @@ int RefuseOtherInterpreters(PyObject*) {
   PyErr_SetString(PyExc_ImportError, "segdict can be imported by the main interpreter of a process only");
   return -1;
 }
+
+}  // namespace
 
 // Named so for PyInit__core, which lets the refusal come first.
 NB_MODULE(nanobind_core, m) {
@@ -194,7 +194,9 @@ NB_MODULE(nanobind_core, m) {
              nb::cast<Section&>(self).Enter();
              return self;
            })
-      .def("__exit__", [](Section& self, const nb::args&) { self.Exit(); });
+      .def(
+          "__exit__", [](Section& self, nb::handle, nb::handle, nb::handle) { self.Exit(); }, "kind"_a = nb::none(),
+          "value"_a = nb::none(), "trace"_a = nb::none());
 
   nb::class_<Table>(m, "Table", nb::type_slots(table_slots), nb::is_weak_referenceable())
       .def("__init__", &Init, "kind"_a, "where"_a.none(), "how"_a, nb::kw_only(), "capacity"_a = 0, "value_bytes"_a = 0,
@@ -211,7 +213,7 @@ NB_MODULE(nanobind_core, m) {
       .def("read_into", &Table::ReadInto, "key"_a.none(), "buffer"_a,
            "Copies a value of bytes into a writable buffer, and returns its length.\n\nKeyError if the key is not "
            "there, TypeError if the value is not bytes, ValueError if it is longer than the buffer;\nthe buffer then "
-           "is as it was, unless somebody else overwrites the value meanwhile.")
+           "is as it was, unless somebody else overwrites or deletes it meanwhile.")
       .def("set", &Table::Set, "key"_a.none(), "value"_a.none(), "ttl"_a = nb::none(),
            "Sets the value, with a time to live in seconds; None: for ever; ``...``: an entry that is there keeps its "
            "own.")
@@ -247,7 +249,8 @@ NB_MODULE(nanobind_core, m) {
           "``lock=True``, in all processes. Reads are\nnot held up. May be entered again by the thread that is inside; "
           "if that dies, the lock is free again.")
       .def("close", &Table::Close,
-           "Ends the use of this handle; the dict stays. Calls of other threads that are under way finish.")
+           "Ends the use of this handle; the dict stays.\n\nCalls of other threads that are under way finish, or raise "
+           "ClosedError and change nothing.")
       .def_prop_ro("closed", &Table::closed, "Whether this handle was closed.")
       .def("_limit_entries", &Table::LimitEntries, "bytes"_a)
       .def_prop_ro("capacity", &Table::capacity, "Entries that fit at least.")

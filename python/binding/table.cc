@@ -60,7 +60,7 @@ WriteOptions ToOptions(nb::handle ttl, Type type) {
   }
   const double seconds = TakeInterpreter([&] { return PyFloat_AsDouble(ttl.ptr()); });
   if (seconds == -1 && PyErr_Occurred() != nullptr) ThrowSet();
-  if (std::isnan(seconds)) throw nb::value_error("a time to live must be a number of seconds, not nan");
+  if (std::isnan(seconds)) Raise(PyExc_ValueError, "a time to live must be a number of seconds, not nan");
   options.ttl = absl::Seconds(seconds);
   return options;
 }
@@ -114,9 +114,10 @@ nb::object Tuple(const Items&... items) {
 
 // Throws if a value of this type and length cannot be read into a buffer of `room` bytes.
 void CheckReadable(uint8_t type, size_t length, size_t room) {
-  if (type != static_cast<uint8_t>(Type::kBytes) && type != kByteArray) throw nb::type_error("the value is not bytes");
+  if (type != static_cast<uint8_t>(Type::kBytes) && type != kByteArray)
+    Raise(PyExc_TypeError, "the value is not bytes");
   if (length > room) {
-    throw nb::value_error(absl::StrCat("the value has ", length, " bytes, the buffer ", room).c_str());
+    Raise(PyExc_ValueError, absl::StrCat("the value has ", length, " bytes, the buffer ", room));
   }
 }
 
@@ -306,8 +307,7 @@ nb::object Table::GetMany(nb::handle keys) {
     Encode(encoded[i], object(i), codec_);
     views[i] = encoded[i].view();
   }
-  Owned found(TakeInterpreter(PyDict_New));
-  if (!found.is_valid()) ThrowSet();
+  Owned found(NewDict());
   bool failed = false;
   const auto put = [&](size_t i, const Entry* entry) {
     if (entry == nullptr || failed) return;
@@ -328,7 +328,7 @@ uint64_t Table::ReadInto(nb::handle key_object, nb::handle buffer) {
   if (!memory.Get(buffer.ptr(), PyBUF_WRITABLE)) {
     if (PyErr_ExceptionMatches(PyExc_BufferError) == 0 && PyErr_ExceptionMatches(PyExc_TypeError) == 0) ThrowSet();
     ClearError();
-    throw nb::type_error("read_into needs a writable, contiguous buffer");
+    Raise(PyExc_TypeError, "read_into needs a writable, contiguous buffer");
   }
   const Use use(*this);
   const std::span<char> to(memory.data(), memory.size());
@@ -382,7 +382,7 @@ bool Table::EncodeEntry(PyObject* key_object, PyObject* value_object, Key* key, 
     if (!value->Encode(key_object, value_object, codec_)) return false;
     if (!key->Encode(value->key() != nullptr ? value->key() : key_object, codec_.pickle)) return false;
   }
-  value->Carry(key->carried());
+  if (!value->Carry(key->carried())) return false;
   const uint64_t bytes = key->view().size() + value->size();
   if (bytes <= longest_) [[likely]]
     return true;
@@ -561,11 +561,12 @@ nb::object Table::PopItem() {
     absl::Status status =
         Unlocked([&] { return ordered_ ? table.ForEachOrdered(Direction::kBackward, take) : table.ForEach(take); });
     if (!status.ok()) Throw(status);
-    if (!any) throw nb::key_error("popitem(): dictionary is empty");
+    if (!any) Raise(PyExc_KeyError, "popitem(): dictionary is empty");
     const Owned key = DecodeKeyOf(key_bytes, found.type, bytes);
     const Owned value = Decode(found.type, bytes);
+    Owned pair = Tuple(key, value);
     status = dict().CompareAndErase(key_bytes, found.version);
-    if (status.ok()) return Tuple(key, value);
+    if (status.ok()) return pair;
     if (!absl::IsAborted(status) && !absl::IsNotFound(status)) Throw(status);
   }
 }
@@ -588,7 +589,8 @@ uint64_t Table::Sweep() {
 // ---- As a whole ---------------------------------------------------------------------------------------------
 
 nb::object Table::Entries(What what, bool reverse) {
-  if (reverse && !ordered_) throw nb::type_error("this dict does not keep the order of insertion (ordered=True does)");
+  if (reverse && !ordered_)
+    Raise(PyExc_TypeError, "this dict does not keep the order of insertion (ordered=True does)");
   struct Copy {
     std::string key, value;
     Type type;
@@ -607,8 +609,7 @@ nb::object Table::Entries(What what, bool reverse) {
   const absl::Status status =
       Unlocked([&] { return ordered_ ? table.ForEachOrdered(direction, collect) : table.ForEach(collect); });
   if (!status.ok()) Throw(status);
-  Owned entries(TakeInterpreter([] { return PyList_New(0); }));
-  if (!entries.is_valid()) ThrowSet();
+  Owned entries(NewList());
   for (const Copy& copy : copies) {
     Owned entry;
     switch (what) {
@@ -632,9 +633,7 @@ nb::dict Table::GetStats() {
   Dict& table = dict();
   const absl::StatusOr<Stats> stats = Unlocked([&] { return table.GetStats(); });
   if (!stats.ok()) Throw(stats.status());
-  PyObject* const made = TakeInterpreter(PyDict_New);
-  if (made == nullptr) ThrowSet();
-  nb::dict d = nb::steal<nb::dict>(made);
+  nb::dict d = NewDict();
   d["capacity"] = stats->capacity;
   d["slots"] = stats->slots;
   d["entries_live"] = stats->entries_live;
@@ -657,12 +656,14 @@ nb::dict Table::GetStats() {
   return d;
 }
 
-std::vector<std::string> Table::Verify() {
+nb::list Table::Verify() {
   const Use use(*this);
   Dict& table = dict();
   const absl::StatusOr<VerifyReport> report = Unlocked([&] { return table.Verify(); });
   if (!report.ok()) Throw(report.status());
-  return report->errors;
+  nb::list errors = NewList();
+  for (const std::string& error : report->errors) errors.append(nb::str(error.c_str(), error.size()));
+  return errors;
 }
 
 uint32_t Table::Recover() {
@@ -702,7 +703,7 @@ void Section::Abandon() {
 void Section::Enter() {
   if (!held_.empty() && holder_ != ThisThread()) {
     // Another thread of ours has it: each thread takes a section of its own.
-    throw std::runtime_error("this section is held by another thread; call lock() for each");
+    Raise(PyExc_RuntimeError, "this section is held by another thread; call lock() for each");
   }
   absl::StatusOr<Dict::LockGuard> guard = nb::cast<Table&>(table_).Lock();
   if (!guard.ok()) Throw(guard.status());
@@ -713,8 +714,8 @@ void Section::Enter() {
 }
 
 void Section::Exit() {
-  if (held_.empty()) throw std::runtime_error("the section was not entered");
-  if (holder_ != ThisThread()) throw std::runtime_error("a section must be left by the thread that entered it");
+  if (held_.empty()) Raise(PyExc_RuntimeError, "the section was not entered");
+  if (holder_ != ThisThread()) Raise(PyExc_RuntimeError, "a section must be left by the thread that entered it");
   held_.pop_back();
 }
 

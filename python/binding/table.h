@@ -1,10 +1,11 @@
 // Table: a segdict::Dict whose keys and values are Python objects. What segdict/_core.pyi declares; the classes that
 // programs use (segdict.Dict, segdict.SharedMemoryDict) derive from it in Python.
 //
-// The interpreter's lock is kept for what takes less time than giving it away, and given away for copies of kLongCopy
-// bytes and more (but those of GetMany), for what looks at the whole dict and, by GilBlocking, for every sleep in which
-// a call waits for another writer. Nothing here relies on the lock for its own consistency but `users_` and `dict_` of
-// Close, which is why without that lock a closed dict stays mapped until its object goes.
+// The interpreter's lock is kept for what takes less time than giving it away, and given away for gets and sets of
+// kLongCopy bytes and more (but not by GetMany), for what looks at the whole dict and, by GilBlocking, for every sleep
+// in which a call waits for another writer. Nothing here relies on the lock for its own consistency but `users_` and
+// `dict_` of Close, which is why without that lock a closed dict stays mapped until its object goes; so it does in a
+// child that was forked during another thread's call, which nobody ends there.
 #ifndef SEGDICT_PYTHON_BINDING_TABLE_H_
 #define SEGDICT_PYTHON_BINDING_TABLE_H_
 
@@ -72,7 +73,7 @@ class Table {
   nb::object Entries(What what, bool reverse);
 
   nb::dict GetStats();
-  std::vector<std::string> Verify();
+  nb::list Verify();
   uint32_t Recover();
 
   void Close();

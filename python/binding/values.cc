@@ -1,7 +1,9 @@
 #include "python/binding/values.h"
 
 #include <cstring>
+#include <limits>
 
+#include "absl/strings/str_cat.h"
 #include "python/binding/errors.h"
 #include "python/binding/interpreter.h"
 
@@ -30,15 +32,15 @@ bool Value::Encode(PyObject* key, PyObject* value, const Codec& codec) {
   if (codec.native && !EncodeNative(value, &known)) return false;
   if (!known) {
     if (!codec.dump.is_valid() || codec.dump.is_none()) {
-      PyErr_Format(PyExc_TypeError, "a value of type '%.100s' needs a serializer, and this dict has none",
-                   Py_TYPE(value)->tp_name);
+      SetText(PyExc_TypeError, absl::StrCat("a value of type '", Py_TYPE(value)->tp_name,
+                                            "' needs a serializer, and this dict has none"));
       return false;
     }
     const Owned made(Call(codec.dump.ptr(), key, value));
     if (!made.is_valid()) return false;
     const Py_ssize_t n = PyTuple_Check(made.ptr()) ? PyTuple_GET_SIZE(made.ptr()) : 0;
     if (n != 2 && n != 3) {
-      PyErr_SetString(PyExc_TypeError, "dump must return (type, buffer) or (type, buffer, key)");
+      SetText(PyExc_TypeError, "dump must return (type, buffer) or (type, buffer, key)");
       return false;
     }
     if (n == 3) key_ = nb::borrow(PyTuple_GET_ITEM(made.ptr(), 2));
@@ -48,14 +50,19 @@ bool Value::Encode(PyObject* key, PyObject* value, const Codec& codec) {
   return true;
 }
 
-void Value::Carry(const std::string& carried) {
-  if (carried.empty()) return;
+bool Value::Carry(const std::string& carried) {
+  if (carried.empty()) return true;
+  if (carried.size() > std::numeric_limits<uint32_t>::max()) {
+    SetText(PyExc_OverflowError, "a key that is stored beside its value has at most 4 GiB");
+    return false;
+  }
   const auto length = static_cast<uint32_t>(carried.size());
   char bytes[4];
   std::memcpy(bytes, &length, 4);
   head_.insert(0, carried);
   head_.insert(0, bytes, 4);
   type_ |= kCarriesKey;
+  return true;
 }
 
 bool Value::EncodeNative(PyObject* value, bool* known) {

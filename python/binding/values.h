@@ -48,8 +48,8 @@ class Value {
   bool Encode(PyObject* key, PyObject* value, const Codec& codec);
   // The key that dump wants instead; null if it did not say.
   PyObject* key() const { return key_.ptr(); }
-  // After Encode: what the value has to carry of its key, if anything.
-  void Carry(const std::string& carried);
+  // After Encode: what the value has to carry of its key, if anything. False with the Python error set.
+  bool Carry(const std::string& carried);
 
   // The value's bytes are head() followed by body(). They do not change while this lives, unless the program writes to
   // a buffer that it is storing.

@@ -39,7 +39,7 @@ class ReadOnlyError(Error, TypeError):
 
 def _shown(data: Any) -> str:
     try:
-        text = repr(data)
+        text = str.__str__(repr(data))  # a plain one, if it was of a class with methods of its own
     except Exception as error:  # the failure to serialize is what is to be told
         return f"{type(data).__name__}, whose repr fails with {type(error).__name__}"
     return text if len(text) <= 1000 else f"{text[:1000]}... ({len(text)} characters)"
@@ -59,4 +59,4 @@ class DeserializationError(ValueError):
     """Stored bytes cannot be made into an object by this handle's serializer."""
 
     def __init__(self, data: Any) -> None:
-        super().__init__(data if isinstance(data, str) else f"Failed to deserialize data: {data!r}")
+        super().__init__(data if isinstance(data, str) else f"Failed to deserialize data: {_shown(data)}")

@@ -136,6 +136,62 @@ time.sleep(0.1)
         run_python(code, name, way)
 
 
+# Each is the occasion for a garbage collection, in which a finalizer loops until the interpreter ends. Python 3.12 and
+# later collect only between their own instructions.
+@pytest.mark.parametrize(
+    "call",
+    [
+        "segdict._core.list_segments()",
+        "d.touch('a', float('nan'))",
+        "d.read_into('a', bytearray(10))",
+        "section.__exit__()",
+        "section.__exit__(None, None, None)",
+        "empty.popitem()",
+        "closed.get('a')",
+        "empty.set('a', object)",
+        "empty.get(threading.Thread)",
+    ],
+)
+def test_a_collection_at_the_interpreters_end(name: str, call: str) -> None:
+    code = """
+import gc, sys, threading, time, segdict
+from segdict import _core
+gc.disable()
+gc.set_threshold(1)
+d = segdict.Dict(sys.argv[1], 100)
+d["a"] = "text"
+empty = segdict.Dict(sys.argv[1] + "-empty", 100, serializer=None)
+closed = segdict.Dict(sys.argv[1], 100)
+closed.close()
+section = d.lock()
+inside = False
+class Final:
+    def __init__(self): self.me = self
+    def __del__(self):
+        global inside
+        if threading.current_thread() is thread:
+            inside = True
+            while True: pass
+call = eval("lambda: " + sys.argv[2])
+def run():
+    try: raise ValueError
+    except ValueError:  # an exception is made at once where another is being handled
+        while True:
+            gc.disable()
+            x = Final()
+            del x
+            spare = [([], {}, (i,), (i, i), (i, i, i)) for i in range(200)]  # none is left over to be used again
+            gc.enable()
+            try: call()
+            except Exception: pass
+thread = threading.Thread(target=run, daemon=True)
+thread.start()
+while not inside: time.sleep(0.01)
+"""
+    for _ in range(4):
+        run_python(code, name, call)
+
+
 OTHER_INTERPRETER = """
 import sys
 try:
@@ -541,16 +597,26 @@ class Shy:
         raise RuntimeError("repr fails")
 
 
+class Sly:
+    class Text(str):
+        def __len__(self) -> int:
+            raise ZeroDivisionError
+
+    def __repr__(self) -> str:
+        return Sly.Text("sly")
+
+
 @pytest.mark.parametrize("serializer", [segdict.JSON, segdict.Msgpack()])
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
         (Shy(), "Shy, whose repr fails with RuntimeError"),
+        (Sly(), "data: sly"),
         ([Shy()], "list, whose repr fails with RuntimeError"),
         ([object(), 10**5000], "list, whose repr fails with ValueError"),
         (["x" * 100_000, object()], "100[0-9]{3} characters"),
     ],
-    ids=["object", "list", "int", "long"],
+    ids=["object", "str", "list", "int", "long"],
 )
 def test_serialization_errors_of_what_cannot_be_shown(
     make: Make, serializer: segdict.Serializer, value: Any, shown: str

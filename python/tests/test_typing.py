@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 import segdict
 
@@ -20,6 +23,7 @@ def longest(texts: Mapping[str, str]) -> int:
     return max(map(len, texts.values()))
 
 
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="types are no operands of | before Python 3.10")
 def test_a_dict_is_a_mapping_of_its_types(name: str) -> None:
     with segdict.Dict[str, str](name, 100) as d:
         mapping: MutableMapping[str, str] = d
