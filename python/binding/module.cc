@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "python/binding/interpreter.h"
+#include "python/binding/section.h"
 #include "python/binding/table.h"
 
 namespace segdict::python {

@@ -15,13 +15,6 @@ namespace {
 
 constexpr size_t kShort = 512;  // values that are copied to the stack first
 
-// Of a thread, for the life of the process: the system gives its own number for one to the next when it has ended.
-uint64_t ThisThread() {
-  static std::atomic<uint64_t> last{0};
-  thread_local const uint64_t mine = ++last;
-  return mine;
-}
-
 // Sleeps without the interpreter's lock, and looks for signals (Ctrl-C) after each sleep.
 class GilBlocking : public Blocking {
  public:
@@ -689,34 +682,6 @@ uint64_t Table::segment_bytes() { return dict().segment_bytes(); }
 absl::StatusOr<Dict::LockGuard> Table::Lock() {
   const Use use(*this);
   return dict().Lock();
-}
-
-Section::~Section() {
-  // Dropped while it is held, and not by its holder, who alone can let go: held until that thread ends.
-  if (holder_ != ThisThread()) Abandon();
-}
-
-void Section::Abandon() {
-  if (!held_.empty()) new std::vector<Dict::LockGuard>(std::exchange(held_, {}));
-}
-
-void Section::Enter() {
-  if (!held_.empty() && holder_ != ThisThread()) {
-    // Another thread of ours has it: each thread takes a section of its own.
-    Raise(PyExc_RuntimeError, "this section is held by another thread; call lock() for each");
-  }
-  absl::StatusOr<Dict::LockGuard> guard = nb::cast<Table&>(table_).Lock();
-  if (!guard.ok()) Throw(guard.status());
-  // One that entered during the wait has ended inside: it can let go no more.
-  if (holder_ != ThisThread()) Abandon();
-  holder_ = ThisThread();
-  held_.push_back(*std::move(guard));
-}
-
-void Section::Exit() {
-  if (held_.empty()) Raise(PyExc_RuntimeError, "the section was not entered");
-  if (holder_ != ThisThread()) Raise(PyExc_RuntimeError, "a section must be left by the thread that entered it");
-  held_.pop_back();
 }
 
 }  // namespace segdict::python

@@ -114,26 +114,6 @@ class Table {
   uint32_t users_ = 0;  // calls under way that may give the interpreter's lock away
 };
 
-// `with table.lock():`, a section that is serialized with other such sections and the writes of lock mode. May be
-// entered again by the thread that holds it.
-class Section {
- public:
-  explicit Section(nb::object table) : table_(std::move(table)) {}
-  Section(Section&&) = default;
-  ~Section();
-  void Enter();
-  void Exit();
-  Owned& table() { return table_; }
-
- private:
-  // Leaves the guards of a thread that is not this one alone.
-  void Abandon();
-
-  Owned table_;
-  std::vector<Dict::LockGuard> held_;
-  uint64_t holder_ = 0;
-};
-
 }  // namespace segdict::python
 
 #endif  // SEGDICT_PYTHON_BINDING_TABLE_H_

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("aiocache")
+pytest.importorskip("aiocache", reason="an optional package")
 
 from segdict.caches.aiocache import SharedMemoryCache
 
@@ -68,3 +68,18 @@ def running(code: str, name: str) -> Iterator[subprocess.Popen[str]]:
         process.stdout.close()
         assert process.stdin is not None
         process.stdin.close()
+
+
+def answers_of_four(code: str, name: str) -> list[tuple[int, str]]:
+    """Runs the code in four processes, which wait until all are ready; the process and a line of what each says."""
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(running(code, name)) for _ in range(4)]
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        answers = []
+        for process in processes:
+            assert process.stdout is not None
+            answers.append((process.pid, process.stdout.readline().rstrip("\n")))
+        return answers

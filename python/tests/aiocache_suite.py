@@ -65,7 +65,7 @@ class _InPlaceOfMemory(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return importlib.util.spec_from_loader(name, self)
 
     def exec_module(self, module: ModuleType) -> None:
-        self._origin.exec_module(module)  # type: ignore[union-attr]
+        self._origin.exec_module(module)  # type: ignore[union-attr]  # it has a loader
         for name in ("SimpleMemoryCache", "SimpleMemoryBackend"):
             if hasattr(module, name):
                 setattr(module, name, _cache_class(name))

@@ -52,7 +52,7 @@ AIOCACHE: dict[str, str] = {
         }.items()
         for test in tests
     },
-}  # fmt: skip
+}  # fmt: skip  # a table
 
 # Django's tests of caches, for segdict.caches.django: Class.test.
 DJANGO: dict[str, str] = {
@@ -62,7 +62,7 @@ DJANGO: dict[str, str] = {
         "test_data_types", "test_expiration", "test_unicode", "test_aincr_version", "test_adecr_version",
         "test_aget_or_set",
     )
-}  # fmt: skip
+}  # fmt: skip  # a table
 
 # shared-memory-dict's own tests (original_suite.py).
 ORIGINAL: dict[str, str] = {}

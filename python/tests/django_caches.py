@@ -1,3 +1,4 @@
+# Django has no types.
 # mypy: disable-error-code="import-not-found,import-untyped,unused-ignore"
 """What the tests of the cache for Django share; a test module has the fixtures by importing them as they are called."""
 
@@ -8,9 +9,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("django")
+pytest.importorskip("django", reason="an optional package")
 
-from django.conf import settings  # type: ignore[import-not-found]
+from django.conf import settings  # type: ignore[import-not-found]  # Django has no types
 
 from segdict.caches import django as module
 from segdict.caches.django import SharedMemoryCache

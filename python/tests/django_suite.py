@@ -13,6 +13,7 @@ unless it is there. What runs:
 What cannot pass stands in different.py, with the reason. The last line is "N passed, N failed".
 """
 
+# Django has no types.
 # mypy: disable-error-code="import-not-found,import-untyped"
 from __future__ import annotations
 
@@ -143,7 +144,7 @@ def classes() -> Iterator[type[unittest.TestCase]]:
     base = override_settings(CACHES=tests.caches_setting_for_tests(BACKEND=BACKEND, LOCATION=location))
     yield base(type("BaseCacheTests", (tests.BaseCacheTests, TestCase), {}))
 
-    backend.ThroughTwins = through_twins(backend.SharedMemoryCache)  # type: ignore[attr-defined, unused-ignore]
+    backend.ThroughTwins = through_twins(backend.SharedMemoryCache)  # type: ignore[attr-defined, unused-ignore]  # an attribute of our own
     path = BACKEND.replace("SharedMemoryCache", "ThroughTwins")
     twins = override_settings(CACHES=tests.caches_setting_for_tests(BACKEND=path, LOCATION=location))
     yield twins(type("ThroughTwins", (tests.BaseCacheTests, TestCase), {}))
@@ -184,7 +185,7 @@ def tests_to_run(pattern: str) -> unittest.TestSuite:
     return suite
 
 
-class Result(unittest.TextTestResult):  # type: ignore[type-arg, unused-ignore]
+class Result(unittest.TextTestResult):  # type: ignore[type-arg, unused-ignore]  # generic for some versions of the stubs
     """Knows the tests that failed, however many of their subtests did."""
 
     def failed(self) -> set[str]:
@@ -217,7 +218,7 @@ def main() -> int:
             suite = tests_to_run(arguments.pattern)
             result = unittest.TextTestRunner(
                 sys.stdout,
-                resultclass=Result,  # type: ignore[arg-type, unused-ignore]
+                resultclass=Result,  # type: ignore[arg-type, unused-ignore]  # a class with the same interface
                 warnings="default",
             ).run(suite)
         finally:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import Any
 
 import pytest
 
-pytest.importorskip("aiocache")
+pytest.importorskip("aiocache", reason="an optional package")
 
 from aiocache.lock import OptimisticLock, OptimisticLockError, RedLock
 
+from aiocache_caches import answers_of_four, running, sync
 from aiocache_caches import cache as cache
-from aiocache_caches import running, sync
 from segdict.caches.aiocache import SharedMemoryCache
 
 # ---- Optimistic locks ----
@@ -78,7 +77,7 @@ async def test_cas_by_value_and_time_to_live(cache: SharedMemoryCache) -> None:
 
 
 def test_cas_of_arrays(cache: SharedMemoryCache) -> None:
-    numpy = pytest.importorskip("numpy")
+    numpy = pytest.importorskip("numpy", reason="an optional package")
 
     @sync
     async def test() -> None:
@@ -107,18 +106,11 @@ async def test_cas_of_four_processes(cache: SharedMemoryCache, name: str) -> Non
     say("done")
     """
     await cache.set("list", [])
-    with contextlib.ExitStack() as stack:
-        processes = [stack.enter_context(running(code, name)) for _ in range(4)]
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "done\n"
-        entries = await cache.get("list")
-        # A cas after a get that saw less than the token may not overwrite; the get comes after the token.
-        assert sorted(entries) == sorted(process.pid for process in processes for _ in range(300))
+    answers = answers_of_four(code, name)
+    assert [line for _, line in answers] == ["done"] * 4
+    entries = await cache.get("list")
+    # A cas after a get that saw less than the token may not overwrite; the get comes after the token.
+    assert sorted(entries) == sorted(pid for pid, _ in answers for _ in range(300))
 
 
 # ---- Locks ----

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("aiocache")
+pytest.importorskip("aiocache", reason="an optional package")
 
 import aiocache
 from aiocache.base import BaseCache

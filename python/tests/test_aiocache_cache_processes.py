@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
 
 import pytest
 
-pytest.importorskip("aiocache")
+pytest.importorskip("aiocache", reason="an optional package")
 
 from aiocache.lock import RedLock
 
+from aiocache_caches import answers_of_four, child, running, sync
 from aiocache_caches import cache as cache
-from aiocache_caches import child, running, sync
 from conftest import run_python
 from segdict.caches.aiocache import SharedMemoryCache
 
@@ -67,15 +66,8 @@ async def test_increments_of_four_processes(cache: SharedMemoryCache, name: str)
     """
     # What is too long for the fast way must not lose anything either.
     await cache.set("slow", 2**64)
-    with contextlib.ExitStack() as stack:
-        processes = [stack.enter_context(running(code, name)) for _ in range(4)]
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "done\n"
+    answers = answers_of_four(code, name)
+    assert [line for _, line in answers] == ["done"] * 4
     assert await cache.get("fast") == 20_000
     assert await cache.get("slow") == 2**64 + 20_000
     assert sum(await cache.multi_get([f"made-{i}" for i in range(100)])) == 4 * sum(range(5000))
@@ -95,17 +87,8 @@ async def test_only_one_process_adds(cache: SharedMemoryCache, name: str) -> Non
             pass
     say(won)
     """
-    with contextlib.ExitStack() as stack:
-        processes = [stack.enter_context(running(code, name)) for _ in range(4)]
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        won = 0
-        for process in processes:
-            assert process.stdout is not None
-            won += int(process.stdout.readline())
-    assert won == 2000
+    answers = answers_of_four(code, name)
+    assert sum(int(line) for _, line in answers) == 2000
 
 
 @sync
@@ -124,15 +107,8 @@ async def test_one_process_computes_for_all(cache: SharedMemoryCache, name: str)
     sys.stdin.readline()
     say(*await asyncio.gather(*(slow() for _ in range(3))))
     """
-    with contextlib.ExitStack() as stack:
-        processes = [stack.enter_context(running(code, name)) for _ in range(4)]
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "result result result\n"
+    answers = answers_of_four(code, name)
+    assert [line for _, line in answers] == ["result result result"] * 4
     assert await cache.get("computed") == 1
 
 

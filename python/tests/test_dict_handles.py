@@ -35,7 +35,7 @@ def test_opening(make: Make, name: str, tmp_path: Any) -> None:
             segdict.Dict(bad, 10)
     for options in ({"slot_size": 48}, {"max_load": 0.0}, {"max_load": 2.0}, {"max_writers": 0}):
         with pytest.raises(ValueError, match="expected|is "):
-            segdict.Dict(name, 10, **options)  # type: ignore[arg-type]
+            segdict.Dict(name, 10, **options)  # type: ignore[arg-type]  # wrong types on purpose
     for capacity in (0, 2**60):
         with pytest.raises((ValueError, OSError)):
             segdict.Dict(name, capacity)
@@ -43,7 +43,7 @@ def test_opening(make: Make, name: str, tmp_path: Any) -> None:
         segdict.Dict(name, -1)
     for capacity in ("ten", 1.5):
         with pytest.raises(TypeError):
-            segdict.Dict(name, capacity)  # type: ignore[arg-type]
+            segdict.Dict(name, capacity)  # type: ignore[arg-type]  # a wrong type on purpose
     assert not os.path.exists(f"/dev/shm/{name}")
     make(exclusive=True)
     with pytest.raises(FileExistsError):
@@ -118,7 +118,7 @@ def test_closed(make: Make) -> None:
         lambda: list(d), lambda: d.get("k"), lambda: d.set("k", 1), lambda: d.get_many(["k"]), d.clear, d.stats,
         lambda: d.incr("k"), lambda: d.pop("k"), d.popitem, lambda: d.update("k", str), lock.__enter__, d.sweep,
         lambda: d.capacity, d.recover, d.verify, lambda: d.read_into("k", bytearray(1)),
-    ]  # fmt: skip
+    ]  # fmt: skip  # a table
     for use in uses:
         with pytest.raises(segdict.ClosedError, match="closed"):
             use()

@@ -41,7 +41,7 @@ Point = collections.namedtuple("Point", "x y")
         tuple(range(30000)),
     ],
     ids=lambda key: repr(key)[:30],
-)  # fmt: skip
+)  # fmt: skip  # a table
 def test_keys_round_trip(d: D, key: Any) -> None:
     d[key] = "value"
     assert d[key] == "value"

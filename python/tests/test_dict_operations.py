@@ -113,15 +113,15 @@ def test_many(d: D) -> None:
 
 def test_ttl(d: D) -> None:
     d.set("k", 1, ttl=100)
-    assert 99 < d.ttl("k") <= 100  # type: ignore[operator]
+    assert 99 < d.ttl("k") <= 100  # type: ignore[operator]  # it is no None
     d.update("k", lambda n: n + 1)
     assert d.incr("k") == 3
     assert d.cas("k", 3, 4)
     d.set("k", 5, ttl=...)
     assert d.replace("k", 6, ttl=...)
-    assert 98 < d.ttl("k") <= 100  # type: ignore[operator]
+    assert 98 < d.ttl("k") <= 100  # type: ignore[operator]  # it is no None
     assert d.touch("k", 1000)
-    assert d.ttl("k") > 900  # type: ignore[operator]
+    assert d.ttl("k") > 900  # type: ignore[operator]  # it is no None
     assert d.touch("k")
     assert d.ttl("k") is None
     d.set("k", 1, ttl=0.05)
@@ -140,7 +140,7 @@ def test_ttl(d: D) -> None:
     with pytest.raises(ValueError, match="nan"):
         d.set("k", 1, ttl=math.nan)
     with pytest.raises(TypeError):
-        d.set("k", 1, ttl="soon")  # type: ignore[arg-type]
+        d.set("k", 1, ttl="soon")  # type: ignore[arg-type]  # a wrong type on purpose
 
 
 def test_threads(d: D) -> None:

@@ -32,7 +32,7 @@ Make = Callable[..., D]
         [1, "two", None], {"a": {"b": (1, 2)}}, {1, 2}, Colour.GREEN, Level.LOW, datetime.datetime(2020, 1, 1),
     ],
     ids=lambda value: repr(value)[:30],
-)  # fmt: skip
+)  # fmt: skip  # a table
 def test_values_round_trip(d: D, value: Any) -> None:
     d["key"] = value
     assert d["key"] == value
@@ -67,14 +67,14 @@ def test_buffers(d: D) -> None:
 
 
 def test_arrays(make: Make) -> None:
-    np = pytest.importorskip("numpy")
+    np = pytest.importorskip("numpy", reason="an optional package")
     d = make(value_bytes=8 << 20)
     arrays = [
         np.arange(5), np.arange(12.0).reshape(3, 4), np.asfortranarray(np.arange(12).reshape(3, 4)), np.array(7),
         np.zeros((0, 3)), np.arange(20)[::2], np.arange(24).reshape(2, 3, 4).transpose(1, 0, 2), np.array([True]),
         np.array(["a", "bcd"]), np.array([b"x"]), np.array(["2020-01-01"], "M8[D]"), np.array([1 + 2j], "c8"),
         np.arange(4, dtype=">i4"), np.random.default_rng(1).random((500, 500)), np.zeros(3, "f2"),
-    ]  # fmt: skip
+    ]  # fmt: skip  # a table
     for array in arrays:
         d["array"] = array
         back = d["array"]

@@ -1,3 +1,4 @@
+# Django has no types.
 # mypy: disable-error-code="import-not-found,import-untyped,func-returns-value,unused-ignore"
 """The cache for Django, an operation at a time: what Django's own tests (django_suite.py) do not see."""
 
@@ -11,9 +12,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("django")
+pytest.importorskip("django", reason="an optional package")
 
-from django.core.cache.backends.base import BaseCache  # type: ignore[import-not-found]
+from django.core.cache.backends.base import BaseCache  # type: ignore[import-not-found]  # Django has no types
 
 from django_caches import Make, ttl
 from django_caches import cache as cache

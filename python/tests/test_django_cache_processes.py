@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("django")
+pytest.importorskip("django", reason="an optional package")
 
 from conftest import run_python
 from django_caches import Make, ttl

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("django")
+pytest.importorskip("django", reason="an optional package")
 
 import segdict
 from django_caches import Make

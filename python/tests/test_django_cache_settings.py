@@ -1,3 +1,4 @@
+# Django has no types.
 # mypy: disable-error-code="import-not-found,import-untyped,unused-ignore"
 """The cache for Django as its settings make it: its class, its options, its keys, and the handle that caches share."""
 
@@ -9,9 +10,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("django")
+pytest.importorskip("django", reason="an optional package")
 
-from django.core.cache.backends.base import BaseCache, CacheKeyWarning  # type: ignore[import-not-found]
+from django.core.cache.backends.base import BaseCache, CacheKeyWarning  # type: ignore[import-not-found]  # Django has no types
 
 import segdict
 from django_caches import Make
@@ -65,7 +66,7 @@ def test_serializers(make: Make, name: str) -> None:
         other = make(location=name + "-json", SERIALIZER=choice)
         assert other.get("a") == {"b": [1, None]}
 
-    pytest.importorskip("msgpack")
+    pytest.importorskip("msgpack", reason="an optional package")
     msgpack = make(location=name + "-msgpack", SERIALIZER="msgpack")
     msgpack.set("a", {"b": [1, b"x"]})
     assert msgpack.get("a") == {"b": [1, b"x"]}
@@ -103,7 +104,7 @@ def keys_to_try() -> list[Any]:
     return [
         "plain", "a:b", "", "x" * 245, "x" * 246, "x" * 247, "x" * 248, "x" * 250, "x" * 251, "a b", "a\tb", "\x7f",
         "a\0b", "\xa0", "é", "\u2028", "清", "清" * 250, "\ud800", 17, 1.5, True, None, ("a", 1), Sub("plain"), b"x",
-    ]  # fmt: skip
+    ]  # fmt: skip  # a table
 
 
 @pytest.mark.parametrize("key", keys_to_try(), ids=lambda key: repr(key)[:20])
@@ -114,7 +115,7 @@ def keys_to_try() -> list[Any]:
         {"VERSION": "v\n"}, {"KEY_PREFIX": "x" * 260}, {"KEY_PREFIX": "é"},
         {"KEY_FUNCTION": lambda key, prefix, version: f"{version}-{key}"},
     ],
-)  # fmt: skip
+)  # fmt: skip  # a table
 def test_keys_are_made_and_checked_as_django_does(make: Make, key: Any, params: dict[str, Any]) -> None:
     cache = make(params)
     with warnings.catch_warnings():

@@ -25,7 +25,7 @@ def test_rate_limiter() -> None:
 
 
 def test_data_loader() -> None:
-    pytest.importorskip("numpy")
+    pytest.importorskip("numpy", reason="an optional package")
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "data_loader.py"), "200", "3", "3"],
         capture_output=True,

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("gunicorn")
+pytest.importorskip("gunicorn", reason="an optional package")
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -104,7 +104,7 @@ def test_a_killed_worker_takes_nothing_along(server: str) -> None:
 
 def test_django_project(name: str, tmp_path: Path) -> None:
     """Views of several workers count together, and show the page that one of them has made."""
-    pytest.importorskip("django")
+    pytest.importorskip("django", reason="an optional package")
     with _gunicorn("django_project", tmp_path / "log", ["--workers", "3", "website:application"], CACHE=name) as url:
         answers = _until_all_answer(url + "/hits/front", 3)
         assert sorted(answer["hits"] for answer in answers) == list(range(1, len(answers) + 1))

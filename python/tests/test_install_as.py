@@ -68,7 +68,7 @@ def test_nothing_is_imported_early() -> None:
 
 @pytest.mark.parametrize("cache", ["django", "aiocache"])
 def test_caches(cache: str) -> None:
-    pytest.importorskip(cache)
+    pytest.importorskip(cache, reason="an optional package")
     code = (
         BEGIN
         + f"""if True:

@@ -137,7 +137,7 @@ def test_the_serializer(shells: tuple[Shell, Shell]) -> None:
 
 
 def test_django(shells: tuple[Shell, Shell]) -> None:
-    pytest.importorskip("django")
+    pytest.importorskip("django", reason="an optional package")
     for shell in shells:
         shell.enter(DJANGO)
         shell.enter("from django.conf import settings")
@@ -150,7 +150,7 @@ def test_django(shells: tuple[Shell, Shell]) -> None:
 
 
 def test_aiocache(shells: tuple[Shell, Shell]) -> None:
-    pytest.importorskip("aiocache")
+    pytest.importorskip("aiocache", reason="an optional package")
     for shell in shells:
         shell.enter("import asyncio")
         shell.enter(AIOCACHE)

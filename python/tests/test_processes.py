@@ -151,7 +151,7 @@ def test_sigkill(make: Make, mode: str) -> None:
             victim = workers.pop(0)
             victim.send_signal(signal.SIGKILL)
             victim.wait()
-            victim.stdout.close()  # type: ignore[union-attr]
+            victim.stdout.close()  # type: ignore[union-attr]  # a pipe, as was asked for
             d["n of the test"] = 1  # at once: nothing is locked
             for key, value in d.items():
                 if isinstance(value, tuple):
@@ -161,7 +161,7 @@ def test_sigkill(make: Make, mode: str) -> None:
         for worker in workers:
             worker.kill()
             worker.wait()
-            worker.stdout.close()  # type: ignore[union-attr]
+            worker.stdout.close()  # type: ignore[union-attr]  # a pipe, as was asked for
     with d.lock():
         d["end"] = 1
     assert d.verify() == []
@@ -186,8 +186,8 @@ assert d.incr("n", initial=0) > 0
     ]
     time.sleep(0.5)
     for process in processes:
-        process.stdin.write("\n")  # type: ignore[union-attr]
-        process.stdin.flush()  # type: ignore[union-attr]
+        process.stdin.write("\n")  # type: ignore[union-attr]  # a pipe, as was asked for
+        process.stdin.flush()  # type: ignore[union-attr]  # a pipe, as was asked for
     for process in processes:
         assert process.communicate(timeout=60)[1] == ""
     assert segdict.Dict(name)["n"] == 8

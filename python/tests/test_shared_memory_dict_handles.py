@@ -115,7 +115,7 @@ def test_the_segment(make: Callable[..., SharedMemoryDict], name: str) -> None:
     with pytest.raises(TypeError):
         shm.buf[0] = 1
     with pytest.raises(AttributeError):
-        d.shm = None  # type: ignore[misc, assignment]
+        d.shm = None  # type: ignore[misc, assignment]  # read-only, which is what is tested
     d["key"] = "a value that is in the segment"
     assert b"a value that is in the segment" in bytes(shm.buf)
     part = shm.buf[8:16]
@@ -135,7 +135,7 @@ def test_the_bytes_of_a_dict_that_was_replaced(make: Callable[..., SharedMemoryD
     old.shm.unlink()
     make(1024)["new"] = 1
     with pytest.raises(FileNotFoundError, match="unlinked"):
-        old.shm.buf  # noqa: B018
+        old.shm.buf  # noqa: B018  (the access is what fails)
     old["old"] = 2
     assert old == {"old": 2}
 

@@ -54,11 +54,11 @@ def test_comparing(d: SharedMemoryDict, name: str) -> None:
     d.update(a=1, b=[2])
     other = SharedMemoryDict(name, 1)
     assert d == {"b": [2], "a": 1}
-    assert {"b": [2], "a": 1} == d  # noqa: SIM300
-    assert not d != {"b": [2], "a": 1}  # noqa: SIM202
+    assert {"b": [2], "a": 1} == d  # noqa: SIM300  (from this side too)
+    assert not d != {"b": [2], "a": 1}  # noqa: SIM202  (!= is what is tested)
     assert d != {"a": 1}
     assert d != 3
-    assert d != None  # noqa: E711
+    assert d != None  # noqa: E711  (the comparison is what is tested)
     assert d == d
     assert d == other
     other["c"] = 3
@@ -97,7 +97,7 @@ def test_it_is_no_mapping(d: SharedMemoryDict) -> None:
     with pytest.raises(TypeError, match="unhashable"):
         hash(d)
     with pytest.raises(TypeError):
-        {d}  # noqa: B018
+        {d}  # noqa: B018  (the hash is what fails)
     assert dict(d) == {}
     assert not d
     d[1] = 2
@@ -138,7 +138,7 @@ def test_update(d: SharedMemoryDict) -> None:
     d.update(zip("xy", (6, 7)))
     assert list(d.items()) == [("a", 4), ("b", 2), ("c", 3), ("other", 5), ("x", 6), ("y", 7)]
     with pytest.raises(TypeError):
-        d.update({}, {})  # type: ignore[call-arg]
+        d.update({}, {})  # type: ignore[call-arg]  # too many on purpose
 
 
 def test_what_is_deprecated_says_where(d: SharedMemoryDict) -> None:

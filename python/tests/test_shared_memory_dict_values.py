@@ -46,12 +46,12 @@ KEYS: list[Any] = [
     "a", "", "é€😀", "\ud800", 0, 1, -1, 2**70, 1.5, 2.0, float("inf"), None, True, b"", b"a", (), (1, "a"),
     (None, (2,)), frozenset({1, 2}), 1j, Color.RED, Point(3), Fraction(1, 3), datetime.date(2024, 2, 29),
     uuid.UUID(int=7), "k" * 70_000, 2.0**70, -0.0,
-]  # fmt: skip
+]  # fmt: skip  # a table
 VALUES: list[Any] = [
     "", "text", "é€😀", "\ud800", 0, -1, 2**63 - 1, 2**63, -(2**200), 1.5, float("inf"), True, False, None, b"",
     b"bytes", bytearray(b"more"), [], [1, [2]], (), (1,), {}, {"a": {"b": 1}}, {1, 2}, frozenset({1}), 1j, Color.RED,
     Point(3), datetime.datetime(2024, 2, 29), Fraction(1, 3), len, int, "x" * 5000, b"x" * 5000,
-]  # fmt: skip
+]  # fmt: skip  # a table
 
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: repr(key)[:20])
@@ -81,7 +81,7 @@ def test_any_value(d: SharedMemoryDict, value: Any) -> None:
 
 
 def test_arrays(make: Callable[..., SharedMemoryDict]) -> None:
-    np = pytest.importorskip("numpy")
+    np = pytest.importorskip("numpy", reason="an optional package")
     d = make(1 << 20)
     array = np.arange(12, dtype=np.int16).reshape(3, 4)
     d["array"] = array
@@ -160,13 +160,13 @@ def test_a_serializer_of_the_programs_own(make: Callable[..., SharedMemoryDict])
     assert d.setdefault(2, "two") == "two"
     assert d == {"a": (1, [2]), 1: "int", (2, "x"): {"y"}, 2: "two"}
     serializer_that_errs = Reversing()
-    serializer_that_errs.dumps = lambda obj: 1 / 0  # type: ignore[method-assign]
+    serializer_that_errs.dumps = lambda obj: 1 / 0  # type: ignore[method-assign]  # for this test alone
     other = make(1024, serializer=serializer_that_errs)
     with pytest.raises(ZeroDivisionError):
         other["a"] = 1
     assert other["a"] == (1, [2])
     odd = Reversing()
-    odd.loads = lambda data: [data]  # type: ignore[method-assign]
+    odd.loads = lambda data: [data]  # type: ignore[method-assign]  # for this test alone
     with pytest.raises(DeserializationError):
         make(1024, serializer=odd)["a"]
 

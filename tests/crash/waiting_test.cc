@@ -19,6 +19,22 @@ namespace {
 
 std::string Inline(char c) { return std::string(20, c); }
 
+// The owner of record 1 is dead. Not `adoptable`: another is recovering it at this moment.
+class FirstIsDead : public Liveness {
+ public:
+  struct NoToken : Token {};
+  explicit FirstIsDead(bool adoptable) : adoptable_(adoptable) {}
+  absl::StatusOr<bool> IsAlive(uint32_t record) override { return record != 1; }
+  absl::StatusOr<std::unique_ptr<Token>> TryClaim(uint32_t) override { return std::make_unique<NoToken>(); }
+  absl::StatusOr<bool> TryAdopt(uint32_t, absl::FunctionRef<void()> recover) override {
+    if (adoptable_) recover();
+    return adoptable_;
+  }
+
+ private:
+  const bool adoptable_;
+};
+
 // The last slot of all is in the hands of a stopped writer: others wait for it as long as there is hope, or give up.
 TEST(Waiting, ForTheLastSlotInOtherHands) {
   TableFixture fixture({.groups = 3});
@@ -59,14 +75,7 @@ TEST(Waiting, ForTheLastSlotInOtherHands) {
 
 // Its owner is dead, and another recovers it at this moment.
 TEST(Waiting, ForAnotherThatRecovers) {
-  class BeingRecovered : public Liveness {
-   public:
-    struct NoToken : Token {};
-    absl::StatusOr<bool> IsAlive(uint32_t record) override { return record != 1; }
-    absl::StatusOr<std::unique_ptr<Token>> TryClaim(uint32_t) override { return std::make_unique<NoToken>(); }
-    absl::StatusOr<bool> TryAdopt(uint32_t, absl::FunctionRef<void()>) override { return false; }
-  };
-  TableFixture fixture({}, std::make_unique<BeingRecovered>());
+  TableFixture fixture({}, std::make_unique<FirstIsDead>(/*adoptable=*/false));
   auto w = fixture.Claim(0), dead = fixture.Claim(1);
   ASSERT_EQ(dead->index, 1u);
   ASSERT_TRUE(fixture.table().LockGlobal(*dead).ok());
@@ -139,17 +148,7 @@ TEST(Waiting, ForMemoryWithAFork) {
 
 // A dead holder is recovered however late the call is, also if it has lost the lock to others before.
 TEST(Waiting, ForTheDeadNever) {
-  class FirstIsDead : public Liveness {
-   public:
-    struct NoToken : Token {};
-    absl::StatusOr<bool> IsAlive(uint32_t record) override { return record != 1; }
-    absl::StatusOr<std::unique_ptr<Token>> TryClaim(uint32_t) override { return std::make_unique<NoToken>(); }
-    absl::StatusOr<bool> TryAdopt(uint32_t, absl::FunctionRef<void()> recover) override {
-      recover();
-      return true;
-    }
-  };
-  TableFixture fixture({}, std::make_unique<FirstIsDead>());
+  TableFixture fixture({}, std::make_unique<FirstIsDead>(/*adoptable=*/true));
   auto w = fixture.Claim(0), dead = fixture.Claim(1);
   ASSERT_TRUE(fixture.table().LockGlobal(*dead).ok());
   w->deadline = 1;
